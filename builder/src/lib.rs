@@ -1,0 +1,1 @@
+//! Dockerfile and context to OCI layers and image config.

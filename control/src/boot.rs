@@ -1,0 +1,53 @@
+//! What the snapshot stage tells the vm before the machine boots.
+
+use crate::process::ImageProcess;
+use crate::wire::{Decoder, Encoder, WireError};
+
+/// Length of the seed behind all randomness before the freeze, in bytes.
+pub const ENTROPY_SEED_LEN: usize = 32;
+
+/// Parameters of a boot; equal parameters and equal boot files give an equal frozen machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootConfig {
+    /// Guest RAM in bytes, a multiple of 4096.
+    pub memory_bytes: u64,
+    /// Wall clock at power-on, seconds since the Unix epoch (`SOURCE_DATE_EPOCH`).
+    pub epoch_seconds: u64,
+    /// Seed of the virtio-rng device until the thaw.
+    pub entropy_seed: [u8; ENTROPY_SEED_LEN],
+    /// Appended to the machine's own kernel command line.
+    pub kernel_args: Vec<u8>,
+    /// What the artifact runs when nobody asks for anything else.
+    pub process: ImageProcess,
+}
+
+impl BootConfig {
+    /// As the vm reads it.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut to = Encoder::default();
+        to.u64(self.memory_bytes)
+            .u64(self.epoch_seconds)
+            .array(&self.entropy_seed)
+            .bytes(&self.kernel_args);
+        self.process.encode(&mut to);
+        to.finish()
+    }
+
+    /// The reverse of [`encode`](Self::encode).
+    ///
+    /// # Errors
+    /// If `bytes` is not exactly one encoded value.
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut from = Decoder::new(bytes);
+        let config = Self {
+            memory_bytes: from.u64()?,
+            epoch_seconds: from.u64()?,
+            entropy_seed: from.array()?,
+            kernel_args: from.bytes()?,
+            process: ImageProcess::decode(&mut from)?,
+        };
+        from.finish()?;
+        Ok(config)
+    }
+}

@@ -1,0 +1,171 @@
+//! The control port: a `u32` length, a tag byte, a payload; the length counts tag and payload.
+
+use crate::process::StartRequest;
+use crate::wire::{Decoder, Encoder, WireError};
+
+/// Longest frame that either side accepts: argv and env may be as large as a kernel's `execve`
+/// takes, and a hostile guest cannot make the vm buffer more than this.
+pub const MAX_FRAME_LEN: u32 = 16 << 20;
+
+/// One message on the control port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// Guest: everything is mounted and waiting; freeze now.
+    Ready,
+    /// Guest: the container process has ended with this code and its output is drained.
+    Exit(u32),
+    /// Guest: the container process could not start.
+    Failed {
+        /// One of [`crate::exit_code`].
+        code: u32,
+        /// One line for the user.
+        message: Vec<u8>,
+    },
+    /// Host: start the container process.
+    Start(StartRequest),
+    /// Host: deliver this signal (Linux number) to the container process.
+    Signal(u32),
+}
+
+const READY: u8 = 1;
+const EXIT: u8 = 2;
+const FAILED: u8 = 3;
+const START: u8 = 16;
+const SIGNAL: u8 = 17;
+
+impl Frame {
+    /// The frame with its length in front.
+    ///
+    /// # Panics
+    /// If the payload is 4 GiB or longer.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut to = Encoder::default();
+        match self {
+            Self::Ready => {
+                to.u8(READY);
+            }
+            Self::Exit(code) => {
+                to.u8(EXIT).u32(*code);
+            }
+            Self::Failed { code, message } => {
+                to.u8(FAILED).u32(*code).bytes(message);
+            }
+            Self::Start(request) => {
+                to.u8(START);
+                request.encode(&mut to);
+            }
+            Self::Signal(number) => {
+                to.u8(SIGNAL).u32(*number);
+            }
+        }
+        let body = to.finish();
+        Encoder::default().bytes(&body).finish()
+    }
+
+    fn decode(body: &[u8]) -> Result<Self, WireError> {
+        let mut from = Decoder::new(body);
+        let frame = match from.u8()? {
+            READY => Self::Ready,
+            EXIT => Self::Exit(from.u32()?),
+            FAILED => Self::Failed { code: from.u32()?, message: from.bytes()? },
+            START => Self::Start(StartRequest::decode(&mut from)?),
+            SIGNAL => Self::Signal(from.u32()?),
+            tag => return Err(WireError::UnknownTag(tag)),
+        };
+        from.finish()?;
+        Ok(frame)
+    }
+}
+
+/// Cuts a byte stream into frames.
+#[derive(Debug, Default)]
+pub struct FrameReader {
+    pending: Vec<u8>,
+}
+
+impl FrameReader {
+    /// Adds bytes as they arrive, in pieces of any size.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.pending.extend_from_slice(bytes);
+    }
+
+    /// The next whole frame, or `None` until more bytes arrive.
+    ///
+    /// # Errors
+    /// If the stream is not a sequence of frames; it cannot be resynchronised after that.
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, WireError> {
+        let Some(header) = self.pending.first_chunk::<4>() else {
+            return Ok(None);
+        };
+        let len = u32::from_le_bytes(*header);
+        if len > MAX_FRAME_LEN {
+            return Err(WireError::FrameTooLong(len));
+        }
+        let end = 4 + len as usize;
+        if self.pending.len() < end {
+            return Ok(None);
+        }
+        let frame = Frame::decode(&self.pending[4..end])?;
+        self.pending.drain(..end);
+        Ok(Some(frame))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start() -> Frame {
+        Frame::Start(StartRequest {
+            argv: vec![b"/bin/sh".to_vec(), b"-c".to_vec(), Vec::new()],
+            env: vec![b"A=\xff".to_vec()],
+            cwd: b"/".to_vec(),
+            user: Vec::new(),
+            hostname: b"stone".to_vec(),
+            realtime_ns: u64::MAX,
+            entropy: [7; crate::THAW_ENTROPY_LEN],
+        })
+    }
+
+    #[test]
+    fn frames_survive_any_cut_of_the_stream() {
+        let frames = [
+            Frame::Ready,
+            start(),
+            Frame::Signal(15),
+            Frame::Failed { code: 127, message: b"no such file".to_vec() },
+            Frame::Exit(137),
+        ];
+        let stream: Vec<u8> = frames.iter().flat_map(Frame::encode).collect();
+        for piece in [1, 3, 7, stream.len()] {
+            let mut reader = FrameReader::default();
+            let mut got = Vec::new();
+            for bytes in stream.chunks(piece) {
+                reader.push(bytes);
+                while let Some(frame) = reader.next_frame().expect("valid stream") {
+                    got.push(frame);
+                }
+            }
+            assert_eq!(got, frames);
+        }
+    }
+
+    #[test]
+    fn every_truncation_is_an_error_and_no_panic() {
+        let whole = start().encode();
+        for len in 0..whole.len() - 4 {
+            assert!(Frame::decode(&whole[4..4 + len]).is_err(), "cut at {len}");
+        }
+    }
+
+    #[test]
+    fn hostile_lengths_are_refused() {
+        let mut reader = FrameReader::default();
+        reader.push(&(MAX_FRAME_LEN + 1).to_le_bytes());
+        assert_eq!(reader.next_frame(), Err(WireError::FrameTooLong(MAX_FRAME_LEN + 1)));
+        // A list of 2^32-1 strings with no bytes behind it.
+        let body = [&[START][..], &[0xff; 4]].concat();
+        assert!(matches!(Frame::decode(&body), Err(WireError::Truncated { .. })));
+    }
+}

@@ -1,0 +1,45 @@
+//! Messages that init, the vm, the snapshot stage and the runner exchange.
+//!
+//! Four programs that never link each other meet here: the snapshot stage hands the vm a
+//! [`BootConfig`], the runner hands it [`Overrides`], and the vm and the guest's init talk over
+//! the control port in [`Frame`]s. Every value is encoded with [`wire`]: little-endian integers
+//! and length-prefixed byte strings, decoded with bounds checked against the bytes present, since
+//! both the guest and the user of an artifact are hostile to the other side.
+
+mod boot;
+mod frame;
+mod overrides;
+mod process;
+pub mod wire;
+
+pub use boot::{BootConfig, ENTROPY_SEED_LEN};
+pub use frame::{Frame, FrameReader, MAX_FRAME_LEN};
+pub use overrides::Overrides;
+pub use process::{ImageProcess, StartRequest, THAW_ENTROPY_LEN};
+
+/// Names of the virtio-console ports, as the guest reads them in
+/// `/sys/class/virtio-ports/*/name`, in port-number order.
+pub mod port {
+    /// Frames between init and the vm.
+    pub const CONTROL: &str = "lithify.control";
+    /// The container's standard input; host end closed means end of file.
+    pub const STDIN: &str = "lithify.stdin";
+    /// The container's standard output.
+    pub const STDOUT: &str = "lithify.stdout";
+    /// The container's standard error.
+    pub const STDERR: &str = "lithify.stderr";
+    /// All ports; the index is the virtio-console port number.
+    pub const ALL: [&str; 4] = [CONTROL, STDIN, STDOUT, STDERR];
+}
+
+/// Exit codes that init reports for a container that never ran, as shells and docker use them.
+pub mod exit_code {
+    /// Lithify itself failed: bad working directory, unknown user, broken rootfs.
+    pub const LITHIFY: u32 = 125;
+    /// The entrypoint exists but cannot be executed.
+    pub const CANNOT_EXECUTE: u32 = 126;
+    /// The entrypoint was not found.
+    pub const NOT_FOUND: u32 = 127;
+    /// Added to the number of the signal that killed the container process.
+    pub const SIGNAL_BASE: u32 = 128;
+}

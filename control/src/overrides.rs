@@ -1,0 +1,55 @@
+//! What a runner may ask beyond WASI's arguments and environment.
+
+use crate::wire::{Decoder, Encoder, WireError};
+
+/// Contents of the file [`Overrides::PATH`] that our runner offers; a stock WASI runtime has no
+/// such file, and every field then keeps its default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--entrypoint`: replaces the image's entrypoint and drops its `Cmd`.
+    pub entrypoint: Option<Vec<Vec<u8>>>,
+    /// `--workdir`.
+    pub cwd: Option<Vec<u8>>,
+    /// `--user`.
+    pub user: Option<Vec<u8>>,
+    /// `--hostname`.
+    pub hostname: Option<Vec<u8>>,
+    /// Print the kernel's messages to standard error.
+    pub kernel_log: bool,
+}
+
+impl Overrides {
+    /// Name of the preopened directory that carries our runner's own files.
+    pub const DIRECTORY: &str = "/.lithify";
+    /// The request's name in that directory.
+    pub const FILE: &str = "request";
+
+    /// As the vm reads it.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        Encoder::default()
+            .option_list(self.entrypoint.as_deref())
+            .option(self.cwd.as_deref())
+            .option(self.user.as_deref())
+            .option(self.hostname.as_deref())
+            .bool(self.kernel_log)
+            .finish()
+    }
+
+    /// The reverse of [`encode`](Self::encode).
+    ///
+    /// # Errors
+    /// If `bytes` is not exactly one encoded value.
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut from = Decoder::new(bytes);
+        let overrides = Self {
+            entrypoint: from.option_list()?,
+            cwd: from.option()?,
+            user: from.option()?,
+            hostname: from.option()?,
+            kernel_log: from.bool()?,
+        };
+        from.finish()?;
+        Ok(overrides)
+    }
+}

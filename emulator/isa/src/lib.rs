@@ -1,0 +1,1 @@
+//! Guest instruction sets: bytes to architecture-neutral ops.

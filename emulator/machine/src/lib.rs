@@ -1,0 +1,6 @@
+//! The machine: memory, MMU, interpreter, devices, run loop.
+
+mod bus;
+pub mod host;
+
+pub use bus::{GuestMemory, GuestPhysAddr, MmioDevice, NotRam};

@@ -1,0 +1,1 @@
+//! The WASI program: the machine bound to a WASI host.

@@ -1,0 +1,1 @@
+//! Plain OCI values and the local content-addressed store.

@@ -1,0 +1,1 @@
+//! OCI layers to a merged tree to squashfs.

@@ -1,0 +1,1 @@
+//! Runs an artifact on wasmtime.

@@ -1,0 +1,1 @@
+//! Boot once, freeze, seal the rootfs in, read artifacts back.
