@@ -1,0 +1,62 @@
+//! RV64I (volume I, chapters 2 and 4).
+
+use super::encoding::opcode::{
+    AUIPC, BRANCH, JAL, JALR, LOAD, LUI, MISC_MEM, OP, OP_32, OP_IMM, OP_IMM_32, STORE,
+};
+use super::encoding::{Encoding, f3, f6, f7, line, op};
+use super::format::Format::{AddImm, B, I, J, JumpReg, None, R, S, Shift5, Shift6, U};
+use crate::OpCode;
+
+pub(super) const LIST: &[Encoding] = &[
+    line("lui", op(LUI), U, OpCode::Li),
+    line("auipc", op(AUIPC), U, OpCode::AddPc),
+    line("jal", op(JAL), J, OpCode::Jal),
+    line("jalr", f3(JALR, 0), JumpReg, OpCode::Jalr),
+    line("beq", f3(BRANCH, 0), B, OpCode::Beq),
+    line("bne", f3(BRANCH, 1), B, OpCode::Bne),
+    line("blt", f3(BRANCH, 4), B, OpCode::Blt),
+    line("bge", f3(BRANCH, 5), B, OpCode::Bge),
+    line("bltu", f3(BRANCH, 6), B, OpCode::Bltu),
+    line("bgeu", f3(BRANCH, 7), B, OpCode::Bgeu),
+    line("lb", f3(LOAD, 0), I, OpCode::LoadI8),
+    line("lh", f3(LOAD, 1), I, OpCode::LoadI16),
+    line("lw", f3(LOAD, 2), I, OpCode::LoadI32),
+    line("ld", f3(LOAD, 3), I, OpCode::Load64),
+    line("lbu", f3(LOAD, 4), I, OpCode::LoadU8),
+    line("lhu", f3(LOAD, 5), I, OpCode::LoadU16),
+    line("lwu", f3(LOAD, 6), I, OpCode::LoadU32),
+    line("sb", f3(STORE, 0), S, OpCode::Store8),
+    line("sh", f3(STORE, 1), S, OpCode::Store16),
+    line("sw", f3(STORE, 2), S, OpCode::Store32),
+    line("sd", f3(STORE, 3), S, OpCode::Store64),
+    line("addi", f3(OP_IMM, 0), AddImm, OpCode::AddI),
+    line("slti", f3(OP_IMM, 2), I, OpCode::SltI),
+    line("sltiu", f3(OP_IMM, 3), I, OpCode::SltuI),
+    line("xori", f3(OP_IMM, 4), I, OpCode::XorI),
+    line("ori", f3(OP_IMM, 6), I, OpCode::OrI),
+    line("andi", f3(OP_IMM, 7), I, OpCode::AndI),
+    line("slli", f6(OP_IMM, 1, 0x00), Shift6, OpCode::SllI),
+    line("srli", f6(OP_IMM, 5, 0x00), Shift6, OpCode::SrlI),
+    line("srai", f6(OP_IMM, 5, 0x10), Shift6, OpCode::SraI),
+    line("addiw", f3(OP_IMM_32, 0), I, OpCode::AddIW),
+    line("slliw", f7(OP_IMM_32, 1, 0x00), Shift5, OpCode::SllIW),
+    line("srliw", f7(OP_IMM_32, 5, 0x00), Shift5, OpCode::SrlIW),
+    line("sraiw", f7(OP_IMM_32, 5, 0x20), Shift5, OpCode::SraIW),
+    line("add", f7(OP, 0, 0x00), R, OpCode::Add),
+    line("sub", f7(OP, 0, 0x20), R, OpCode::Sub),
+    line("sll", f7(OP, 1, 0x00), R, OpCode::Sll),
+    line("slt", f7(OP, 2, 0x00), R, OpCode::Slt),
+    line("sltu", f7(OP, 3, 0x00), R, OpCode::Sltu),
+    line("xor", f7(OP, 4, 0x00), R, OpCode::Xor),
+    line("srl", f7(OP, 5, 0x00), R, OpCode::Srl),
+    line("sra", f7(OP, 5, 0x20), R, OpCode::Sra),
+    line("or", f7(OP, 6, 0x00), R, OpCode::Or),
+    line("and", f7(OP, 7, 0x00), R, OpCode::And),
+    line("addw", f7(OP_32, 0, 0x00), R, OpCode::AddW),
+    line("subw", f7(OP_32, 0, 0x20), R, OpCode::SubW),
+    line("sllw", f7(OP_32, 1, 0x00), R, OpCode::SllW),
+    line("srlw", f7(OP_32, 5, 0x00), R, OpCode::SrlW),
+    line("sraw", f7(OP_32, 5, 0x20), R, OpCode::SraW),
+    // One hart and devices that act between blocks: memory is always ordered.
+    line("fence", f3(MISC_MEM, 0), None, OpCode::Nop),
+];

@@ -1,0 +1,51 @@
+//! Zba, Zbb, Zbs (volume I, chapter 28) and Zicond (chapter 12).
+
+use super::encoding::opcode::{OP, OP_32, OP_IMM, OP_IMM_32};
+use super::encoding::{Encoding, f6, f7, f12, line};
+use super::format::Format::{R, Shift5, Shift6, Unary};
+use crate::OpCode;
+
+pub(super) const LIST: &[Encoding] = &[
+    line("add.uw", f7(OP_32, 0, 0x04), R, OpCode::AddUw),
+    line("sh1add", f7(OP, 2, 0x10), R, OpCode::Sh1Add),
+    line("sh2add", f7(OP, 4, 0x10), R, OpCode::Sh2Add),
+    line("sh3add", f7(OP, 6, 0x10), R, OpCode::Sh3Add),
+    line("sh1add.uw", f7(OP_32, 2, 0x10), R, OpCode::Sh1AddUw),
+    line("sh2add.uw", f7(OP_32, 4, 0x10), R, OpCode::Sh2AddUw),
+    line("sh3add.uw", f7(OP_32, 6, 0x10), R, OpCode::Sh3AddUw),
+    line("slli.uw", f6(OP_IMM_32, 1, 0x02), Shift6, OpCode::SllIUw),
+    line("andn", f7(OP, 7, 0x20), R, OpCode::Andn),
+    line("orn", f7(OP, 6, 0x20), R, OpCode::Orn),
+    line("xnor", f7(OP, 4, 0x20), R, OpCode::Xnor),
+    line("clz", f12(OP_IMM, 1, 0x600), Unary, OpCode::Clz),
+    line("ctz", f12(OP_IMM, 1, 0x601), Unary, OpCode::Ctz),
+    line("cpop", f12(OP_IMM, 1, 0x602), Unary, OpCode::Cpop),
+    line("sext.b", f12(OP_IMM, 1, 0x604), Unary, OpCode::SextB),
+    line("sext.h", f12(OP_IMM, 1, 0x605), Unary, OpCode::SextH),
+    line("zext.h", f12(OP_32, 4, 0x080), Unary, OpCode::ZextH),
+    line("clzw", f12(OP_IMM_32, 1, 0x600), Unary, OpCode::ClzW),
+    line("ctzw", f12(OP_IMM_32, 1, 0x601), Unary, OpCode::CtzW),
+    line("cpopw", f12(OP_IMM_32, 1, 0x602), Unary, OpCode::CpopW),
+    line("min", f7(OP, 4, 0x05), R, OpCode::Min),
+    line("minu", f7(OP, 5, 0x05), R, OpCode::Minu),
+    line("max", f7(OP, 6, 0x05), R, OpCode::Max),
+    line("maxu", f7(OP, 7, 0x05), R, OpCode::Maxu),
+    line("rol", f7(OP, 1, 0x30), R, OpCode::Rol),
+    line("ror", f7(OP, 5, 0x30), R, OpCode::Ror),
+    line("rori", f6(OP_IMM, 5, 0x18), Shift6, OpCode::RorI),
+    line("rolw", f7(OP_32, 1, 0x30), R, OpCode::RolW),
+    line("rorw", f7(OP_32, 5, 0x30), R, OpCode::RorW),
+    line("roriw", f7(OP_IMM_32, 5, 0x30), Shift5, OpCode::RorIW),
+    line("orc.b", f12(OP_IMM, 5, 0x287), Unary, OpCode::OrcB),
+    line("rev8", f12(OP_IMM, 5, 0x6b8), Unary, OpCode::Rev8),
+    line("bclr", f7(OP, 1, 0x24), R, OpCode::Bclr),
+    line("bclri", f6(OP_IMM, 1, 0x12), Shift6, OpCode::BclrI),
+    line("bext", f7(OP, 5, 0x24), R, OpCode::Bext),
+    line("bexti", f6(OP_IMM, 5, 0x12), Shift6, OpCode::BextI),
+    line("binv", f7(OP, 1, 0x34), R, OpCode::Binv),
+    line("binvi", f6(OP_IMM, 1, 0x1a), Shift6, OpCode::BinvI),
+    line("bset", f7(OP, 1, 0x14), R, OpCode::Bset),
+    line("bseti", f6(OP_IMM, 1, 0x0a), Shift6, OpCode::BsetI),
+    line("czero.eqz", f7(OP, 5, 0x07), R, OpCode::CzeroEqz),
+    line("czero.nez", f7(OP, 7, 0x07), R, OpCode::CzeroNez),
+];
