@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# mmdebstrap hook: unpacks packages and their dependencies, unconfigured, into the root DIR.
+#
+#     debian-unpack.sh DIR PACKAGE...
+set -euo pipefail
+root=$1
+shift
+export APT_CONFIG=${MMDEBSTRAP_APT_CONFIG:?runs as a hook of mmdebstrap}
+export DEBIAN_FRONTEND=noninteractive
+archives=$root/var/cache/apt/archives
+
+apt-get -qq --yes --no-install-recommends --download-only install "$@"
+
+# dpkg would run a preinst even when it only unpacks, and few of them know about another root: they
+# would write to the host or need riscv64 programs. A fresh unpack has no old state to migrate.
+for deb in "$archives"/*.deb; do
+    if dpkg-deb --ctrl-tarfile "$deb" | tar -t ./preinst >/dev/null 2>&1; then
+        dpkg-deb --raw-extract "$deb" "$archives/repack"
+        rm "$archives/repack/DEBIAN/preinst"
+        dpkg-deb --build -Znone "$archives/repack" "$deb" >/dev/null
+        rm -r "$archives/repack"
+    fi
+done
+
+# Unpacking alone breaks the order that Pre-Depends asks for.
+dpkg --root="$root" --force-depends --force-script-chrootless --log=/dev/null \
+    --unpack "$archives"/*.deb >/dev/null
+rm "$archives"/*.deb
