@@ -1,0 +1,114 @@
+//! IEEE 754-2008 binary32 and binary64 arithmetic with every rounding mode and exact flags.
+//!
+//! Operands and results are bit patterns ([`F32`], [`F64`]), exceptions accumulate in [`Flags`].
+//! Where IEEE 754 leaves a choice, the answer is RISC-V's (unprivileged specification, chapters
+//! F and D): every NaN result is the canonical quiet NaN, tininess is detected after rounding,
+//! conversions to integers saturate.
+//!
+//! Two implementations stand behind each arithmetic function:
+//!
+//! - The host's own f32/f64 instructions, which wasm has for round-to-nearest-even only and
+//!   which report no flags. Their result stands if it cannot have raised anything new: it is
+//!   finite, clearly normal, and exact or [`Flags::NX`] is set already. Programs set NX with
+//!   their first inexact operation and seldom clear it, so nearly all operations end here.
+//! - Integer arithmetic on unpacked significands for everything else; marked cold. Addition
+//!   and multiplication are cases of the fused multiply-add there.
+//!
+//! NaN operands never reach a returned host result, since their payload would be the host's.
+
+mod arithmetic;
+mod compare;
+mod convert;
+mod format;
+mod fused;
+mod integer;
+mod round;
+mod unpack;
+
+pub use arithmetic::{add, div, mul, sqrt, sub};
+pub use compare::{classify, eq, le, lt, max, min};
+pub use convert::{from_int, to_format, to_int};
+pub use format::{F32, F64, Format};
+pub use fused::mul_add;
+pub use integer::Integer;
+
+/// How a result that lies between two representable numbers is rounded. The discriminants are
+/// RISC-V's `frm` values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RoundingMode {
+    /// To the nearest, ties to even.
+    Rne = 0,
+    /// Towards zero.
+    Rtz = 1,
+    /// Down, towards negative infinity.
+    Rdn = 2,
+    /// Up, towards positive infinity.
+    Rup = 3,
+    /// To the nearest, ties away from zero (max magnitude).
+    Rmm = 4,
+}
+
+impl RoundingMode {
+    /// The mode that RISC-V's `frm` value names; `None` for the reserved ones (5 to 7).
+    #[inline]
+    pub fn from_frm(frm: u8) -> Option<Self> {
+        match frm {
+            0 => Some(Self::Rne),
+            1 => Some(Self::Rtz),
+            2 => Some(Self::Rdn),
+            3 => Some(Self::Rup),
+            4 => Some(Self::Rmm),
+            _ => None,
+        }
+    }
+}
+
+/// Accrued exceptions, in the bit order of RISC-V's `fflags`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flags(u8);
+
+impl Flags {
+    /// Inexact.
+    pub const NX: Self = Self(1);
+    /// Underflow: tiny after rounding, and inexact.
+    pub const UF: Self = Self(2);
+    /// Overflow.
+    pub const OF: Self = Self(4);
+    /// Division of a non-zero number by zero.
+    pub const DZ: Self = Self(8);
+    /// Invalid operation.
+    pub const NV: Self = Self(16);
+
+    /// The flags that are set in an `fflags` value; bits above the fifth are ignored.
+    #[inline]
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits & 0x1f)
+    }
+
+    /// The `fflags` value.
+    #[inline]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Whether all of `other` are set.
+    #[inline]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Sets `other`; flags are sticky.
+    #[inline]
+    pub fn raise(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl std::ops::BitOr for Flags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
