@@ -9,6 +9,8 @@ export APT_CONFIG=${MMDEBSTRAP_APT_CONFIG:?runs as a hook of mmdebstrap}
 export DEBIAN_FRONTEND=noninteractive
 archives=$root/var/cache/apt/archives
 
+# The archives of the base system, which is configured already.
+rm -f "$archives"/*.deb
 apt-get -qq --yes --no-install-recommends --download-only install "$@"
 
 # dpkg would run a preinst even when it only unpacks, and few of them know about another root: they
