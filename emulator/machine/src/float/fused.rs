@@ -113,7 +113,7 @@ pub(super) fn mul_add_soft<F: Format>(a: F, b: F, c: F, rm: RoundingMode, flags:
         }
         (Unpacked::Number(x), Unpacked::Number(y)) => Wide::product(negative, x, y),
         (Unpacked::Zero { .. }, _) | (_, Unpacked::Zero { .. }) => {
-            return add_to_zero(negative, c, rm, flags);
+            return add_to_zero(negative, c, rm);
         }
         _ => return add_to_infinity(negative, addend, flags),
     };
@@ -128,7 +128,7 @@ pub(super) fn mul_add_soft<F: Format>(a: F, b: F, c: F, rm: RoundingMode, flags:
     }
 }
 
-fn add_to_zero<F: Format>(negative: bool, addend: F, rm: RoundingMode, _: &mut Flags) -> F {
+fn add_to_zero<F: Format>(negative: bool, addend: F, rm: RoundingMode) -> F {
     if addend.is_zero() && addend.is_negative() != negative {
         signed(rm == RoundingMode::Rdn, 0)
     } else {

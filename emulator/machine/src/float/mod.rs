@@ -112,3 +112,73 @@ impl std::ops::BitOr for Flags {
         Self(self.0 | other.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn narrow_values_are_read_only_from_nan_boxes() {
+        assert_eq!(F32::from_register(0xffff_ffff_3f80_0000), F32(0x3f80_0000));
+        assert_eq!(F32::from_register(0xffff_fffe_3f80_0000), F32(0x7fc0_0000));
+        assert_eq!(F32(0x3f80_0000).to_register(), 0xffff_ffff_3f80_0000);
+    }
+
+    #[test]
+    fn rounding_modes_beyond_rmm_are_reserved() {
+        let modes = (0..8).map(RoundingMode::from_frm).collect::<Vec<_>>();
+        assert_eq!(modes[4], Some(RoundingMode::Rmm));
+        assert_eq!(modes[5..], [None; 3]);
+    }
+
+    #[test]
+    fn exact_results_raise_nothing_and_inexact_ones_raise_nx() {
+        let (one, three) = (F64(0x3ff0_0000_0000_0000), F64(0x4008_0000_0000_0000));
+        let mut flags = Flags::default();
+        assert_eq!(mul(three, three, RoundingMode::Rne, &mut flags), F64(0x4022_0000_0000_0000));
+        assert_eq!(flags, Flags::default());
+        assert_eq!(div(one, three, RoundingMode::Rne, &mut flags), F64(0x3fd5_5555_5555_5555));
+        assert_eq!(flags, Flags::NX);
+    }
+
+    #[test]
+    fn tininess_is_detected_after_rounding() {
+        // (1 - 2^-24) * 2^-126 is below the normal range, but at unbounded exponent range 24
+        // bits hold it; one more bit rounds up to 2^-126, and that is not tiny.
+        let (below_one, smallest_normal) = (F32(0x3f7f_ffff), F32(0x0080_0000));
+        let mut flags = Flags::default();
+        assert_eq!(mul(below_one, smallest_normal, RoundingMode::Rne, &mut flags), smallest_normal);
+        assert_eq!(flags, Flags::NX | Flags::UF);
+
+        let just_below = F64(0x3fef_ffff_ffff_ffff);
+        let scaled = F64(just_below.0 - (126 << 52));
+        let mut flags = Flags::default();
+        let narrowed: F32 = to_format(scaled, RoundingMode::Rne, &mut flags);
+        assert_eq!(narrowed, smallest_normal);
+        assert_eq!(flags, Flags::NX);
+    }
+
+    #[test]
+    fn infinity_times_zero_is_invalid_even_with_a_quiet_nan_addend() {
+        let (infinity, nan) = (F64(0x7ff0_0000_0000_0000), F64(0x7ff8_0000_0000_0001));
+        let mut flags = Flags::default();
+        let result = mul_add(infinity, F64(0), nan, RoundingMode::Rne, &mut flags);
+        assert_eq!((result, flags), (F64(0x7ff8_0000_0000_0000), Flags::NV));
+    }
+
+    #[test]
+    fn conversions_to_integers_saturate() {
+        let table: [(u64, i32, u32); 4] = [
+            (0x7ff8_0000_0000_0000, i32::MAX, u32::MAX), // NaN
+            (0xfff0_0000_0000_0000, i32::MIN, 0),        // -infinity
+            (0x4330_0000_0000_0000, i32::MAX, u32::MAX), // 2^52
+            (0xc330_0000_0000_0000, i32::MIN, 0),        // -2^52
+        ];
+        for (bits, signed, unsigned) in table {
+            let mut flags = Flags::default();
+            assert_eq!(to_int::<_, i32>(F64(bits), RoundingMode::Rtz, &mut flags), signed);
+            assert_eq!(to_int::<_, u32>(F64(bits), RoundingMode::Rtz, &mut flags), unsigned);
+            assert_eq!(flags, Flags::NV);
+        }
+    }
+}

@@ -73,15 +73,31 @@ impl Random {
     fn floats(&mut self, fields: Fields) -> [u64; 3] {
         let (a, b, c) = (self.float(fields), self.float(fields), self.float(fields));
         let narrow = fields.fraction == SINGLE.fraction;
-        match self.below(6) {
+        match self.below(7) {
             0 => [a, self.near(a, fields), self.near(a, fields)],
             // The addend cancels most of the product.
             1 => [a, b, self.near(arithmetic(narrow, a, b, |a, b| -(a * b)), fields)],
             // A dividend, or a radicand, that may be an exact product.
             2 => [arithmetic(narrow, a, b, |a, b| a * b), b, c],
             3 => [arithmetic(narrow, a, a, |a, b| a * b), a, c],
+            4 => self.halfway_but_for_the_addend(fields),
             _ => [a, b, c],
         }
+    }
+
+    /// A product one bit longer than the format, and an addend far below that bit.
+    fn halfway_but_for_the_addend(&mut self, fields: Fields) -> [u64; 3] {
+        let upper_half =
+            fields.fraction_mask() & !(fields.fraction_mask() >> (fields.fraction.div_ceil(2)));
+        let lowest_of_half = upper_half & upper_half.wrapping_neg();
+        let mut factor = || {
+            let fraction = self.next() & upper_half | lowest_of_half;
+            fields.bias << fields.fraction | fraction | self.sign(fields)
+        };
+        let (a, b) = (factor(), factor());
+        let exponent =
+            fields.bias - 1 - self.below(fields.bias / 4) - 2 * u64::from(fields.fraction);
+        [a, b, exponent << fields.fraction | self.fraction(fields) | self.sign(fields)]
     }
 
     /// The same magnitude or a neighbour, with either sign.
