@@ -1,2 +1,61 @@
-//! PID 1 of the guest.
-fn main() {}
+//! PID 1 of the guest: mounts the image, freezes, thaws, runs one container, reports its end.
+//!
+//! The machine is frozen while this program waits for its start request, so the work is split by
+//! that line: whatever does not depend on the request happens before it, once, at build time;
+//! behind it stay some twenty system calls. The container's process exists already when the
+//! machine freezes: it sits in its own namespaces, on its own mounts, and reads the request itself,
+//! borrowing this process's memory until it executes the image's program (see [`spawn`]).
+//!
+//! Before the freeze every failure goes to the kernel log and powers the machine off; after it,
+//! to the host as a `Failed` frame.
+
+mod accounts;
+mod capability;
+mod container;
+mod control;
+mod dev;
+mod error;
+mod freeze;
+mod identity;
+mod image;
+mod ioctl;
+mod log;
+mod mount;
+mod ports;
+mod program;
+mod relay;
+mod renew;
+mod spawn;
+mod streams;
+
+use error::Error;
+use lithify_control::Frame;
+use std::convert::Infallible;
+
+fn main() {
+    let Err(error) = boot();
+    log::error(&error);
+    ports::power_off();
+}
+
+fn boot() -> Result<Infallible, Error> {
+    mount::enter_own_root()?;
+    let (mut control, host_ends) = ports::open()?;
+    image::mount()?;
+    ioctl::raise_loopback()?;
+    let thaw = renew::Devices::open()?;
+    let (our_ends, their_ends) = streams::pipes()?;
+    let mut relay = relay::Relay::new(our_ends, host_ends);
+    let mut failure = None;
+    let child = spawn::container(&mut || {
+        failure = container::run(&mut control, &thaw, &their_ends).err();
+    })?;
+    drop(their_ends);
+    let end = match failure {
+        Some(container::Failure::BeforeFreeze(error)) => return Err(error),
+        Some(container::Failure::Start { code, message }) => Frame::Failed { code, message },
+        None => Frame::Exit(relay.run(&child, &mut control)?),
+    };
+    control.send(&end)?;
+    control.wait_for_the_host_to_end_us()
+}

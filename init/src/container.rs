@@ -1,0 +1,149 @@
+//! The container's process from its first instruction to the image's program, freeze included.
+
+use crate::accounts::{Account, Accounts};
+use crate::control::ControlPort;
+use crate::error::{Context, Error, reason};
+use crate::program::Program;
+use crate::renew::Devices;
+use crate::streams::TheirEnds;
+use crate::{capability, dev, freeze, identity, image};
+use lithify_control::{StartRequest, exit_code};
+use rustix::fs::{Gid, Mode, Uid};
+use rustix::io::Errno;
+use rustix::mount::{MountPropagationFlags, UnmountFlags};
+use rustix::process::{Resource, Rlimit};
+use std::convert::Infallible;
+
+/// Why there is no container.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The machine is of no use to anybody.
+    BeforeFreeze(Error),
+    /// This request cannot be served.
+    Start {
+        /// One of [`exit_code`].
+        code: u32,
+        /// One line for the user.
+        message: Vec<u8>,
+    },
+}
+
+impl Failure {
+    /// Something other than the image's program failed.
+    pub(crate) fn start(message: impl Into<Vec<u8>>) -> Self {
+        Self::Start { code: exit_code::LITHIFY, message: message.into() }
+    }
+}
+
+/// Open files, docker's limit; the kernel's default of 1024 is for programs that use `select`.
+const MAX_OPEN_FILES: u64 = 1 << 20;
+
+/// Prepares the container, lets the machine freeze, serves the request that thaws it.
+///
+/// # Errors
+/// Always, for success does not return: the caller's process is the image's program then.
+pub(crate) fn run(
+    control: &mut ControlPort,
+    thaw: &Devices,
+    streams: &TheirEnds,
+) -> Result<Infallible, Failure> {
+    let reclaim = freeze::Reclaim::open().map_err(Failure::BeforeFreeze)?;
+    let mut prepared = Prepared::new(streams).map_err(Failure::BeforeFreeze)?;
+    reclaim.run().map_err(Failure::BeforeFreeze)?;
+    let request = freeze::until_start(control).map_err(Failure::BeforeFreeze)?;
+    thaw.renew(&request).map_err(|error| Failure::start(error.to_string()))?;
+    prepared.start(request, streams)
+}
+
+/// What does not depend on the request.
+struct Prepared {
+    accounts: Accounts,
+    files: identity::Files,
+}
+
+impl Prepared {
+    fn new(streams: &TheirEnds) -> Result<Self, Error> {
+        rustix::process::umask(Mode::from_raw_mode(0o022));
+        rustix::process::setsid().during(|| "start a session".to_owned())?;
+        enter_root().during(|| format!("make {} the root", image::ROOT))?;
+        dev::populate()?;
+        raise_limits().during(|| "raise resource limits".to_owned())?;
+        capability::bound()?;
+        streams.install()?;
+        Ok(Self { accounts: Accounts::read(), files: identity::Files::create()? })
+    }
+
+    fn start(&mut self, request: StartRequest, streams: &TheirEnds) -> Result<Infallible, Failure> {
+        let account = self
+            .accounts
+            .resolve(&request.user)
+            .map_err(|error| Failure::start(error.to_string()))?;
+        self.files.write(&request.hostname).map_err(|error| Failure::start(error.to_string()))?;
+        let program = Program::new(request.argv, request.env, &request.hostname, &account.home)?;
+        enter_directory(&request.cwd)?;
+        become_user(&account, streams).map_err(|errno| {
+            Failure::start(format!("become user {}: {}", account.uid, reason(errno)))
+        })?;
+        Err(program.execute())
+    }
+}
+
+/// Leaves nothing of init's own tree visible; the namespace's mounts no longer follow init's.
+fn enter_root() -> Result<(), Errno> {
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", private)?;
+    rustix::process::chdir(image::ROOT)?;
+    // The old root is stacked on the new one's directory, where it can be taken off at once.
+    rustix::process::pivot_root(".", ".")?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+    rustix::process::chdir("/")
+}
+
+fn raise_limits() -> Result<(), Errno> {
+    let files = Rlimit { current: Some(MAX_OPEN_FILES), maximum: Some(MAX_OPEN_FILES) };
+    rustix::process::setrlimit(Resource::Nofile, files)?;
+    // The kernel's default follows the RAM's size and is far below what servers start.
+    rustix::process::setrlimit(Resource::Nproc, Rlimit { current: None, maximum: None })
+}
+
+/// Makes a missing directory, with its parents, as root: docker's `WORKDIR`. Entered before the
+/// user changes, for it need not be the user's own.
+fn enter_directory(cwd: &[u8]) -> Result<(), Failure> {
+    if cwd.is_empty() {
+        return Ok(());
+    }
+    let entered = rustix::process::chdir(cwd).or_else(|errno| match errno {
+        Errno::NOENT => make_path(cwd).and_then(|()| rustix::process::chdir(cwd)),
+        errno => Err(errno),
+    });
+    entered.map_err(|errno| {
+        let path = cwd.escape_ascii();
+        Failure::start(format!("enter working directory \"{path}\": {}", reason(errno)))
+    })
+}
+
+fn make_path(path: &[u8]) -> Result<(), Errno> {
+    let ends = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/');
+    for end in ends.map(|(at, _)| at).chain([path.len()]) {
+        match rustix::fs::mkdir(&path[..end], Mode::from_raw_mode(0o755)) {
+            Err(Errno::EXIST) => {}
+            made => made?,
+        }
+    }
+    Ok(())
+}
+
+fn become_user(account: &Account, streams: &TheirEnds) -> Result<(), Errno> {
+    let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
+    if !uid.is_root() {
+        streams.give_to(uid)?;
+    }
+    let groups: Vec<Gid> = account.groups.iter().copied().map(Gid::from_raw).collect();
+    rustix::thread::set_thread_groups(&groups)?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+    if uid.is_root() {
+        return capability::keep_default();
+    }
+    // Leaving uid 0 clears the process's capabilities.
+    rustix::thread::set_thread_res_uid(uid, uid, uid)
+}

@@ -1,0 +1,128 @@
+//! Who the container is: host name, machine id, and the files that tell.
+//!
+//! The files are made before the freeze, so that after it nothing is left but to write into them.
+
+use crate::error::{Context, Error};
+use crate::mount::make_directory;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::rand::GetRandomFlags;
+use std::fs::File;
+use std::io::Write;
+
+/// `__NEW_UTS_LEN`.
+const MAX_HOSTNAME_LEN: usize = 64;
+
+/// Open, empty files of the container's `/etc`.
+pub(crate) struct Files {
+    hostname: File,
+    hosts: File,
+    /// Absent from images without an `/etc`.
+    machine_id: Option<File>,
+}
+
+impl Files {
+    /// Makes them in the caller's root, in place of those of the image. `/etc/resolv.conf` is
+    /// left empty: there is no name server, and lookups fail at once.
+    ///
+    /// # Errors
+    /// If one cannot be made.
+    pub(crate) fn create() -> Result<Self, Error> {
+        let has_etc = std::path::Path::new("/etc").is_dir();
+        make_directory("/etc", 0o755).during(|| "make /etc".to_owned())?;
+        replace("/etc/resolv.conf", 0o644)?;
+        Ok(Self {
+            hostname: replace("/etc/hostname", 0o644)?,
+            hosts: replace("/etc/hosts", 0o644)?,
+            machine_id: has_etc.then(|| replace("/etc/machine-id", 0o444)).transpose()?,
+        })
+    }
+
+    /// Gives the container its name and a machine id of its own.
+    ///
+    /// # Errors
+    /// If the name is none, or writing fails.
+    pub(crate) fn write(&mut self, hostname: &[u8]) -> Result<(), Error> {
+        if !hostname.is_empty() {
+            set_hostname(hostname)
+                .during(|| format!("set host name \"{}\"", hostname.escape_ascii()))?;
+        }
+        self.hostname
+            .write_all(&[hostname, b"\n"].concat())
+            .during(|| "write /etc/hostname".to_owned())?;
+        self.hosts.write_all(&hosts(hostname)).during(|| "write /etc/hosts".to_owned())?;
+        let Some(machine_id) = &mut self.machine_id else { return Ok(()) };
+        let mut random = [0; 16];
+        rustix::rand::getrandom(&mut random, GetRandomFlags::empty())
+            .during(|| "draw a machine id".to_owned())?;
+        machine_id
+            .write_all(format_machine_id(random).as_bytes())
+            .during(|| "write /etc/machine-id".to_owned())
+    }
+}
+
+/// Opens an empty file of that name. What the image has there goes if it is no plain file: a
+/// link would be followed to wherever the image says.
+fn replace(path: &str, mode: u32) -> Result<File, Error> {
+    let open = || {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        rustix::fs::open(path, flags, Mode::from_raw_mode(mode))
+    };
+    match open() {
+        Err(Errno::LOOP | Errno::NXIO) => rustix::fs::unlink(path).and_then(|()| open()),
+        opened => opened,
+    }
+    .map(File::from)
+    .during(|| format!("make {path}"))
+}
+
+/// The name goes into files line by line and word by word, so it must be a single word.
+fn set_hostname(hostname: &[u8]) -> Result<(), Errno> {
+    if hostname.len() > MAX_HOSTNAME_LEN || !hostname.iter().all(u8::is_ascii_graphic) {
+        return Err(Errno::INVAL);
+    }
+    rustix::system::sethostname(hostname)
+}
+
+/// The name resolves to a loopback address of its own, as on a Debian host without a network.
+fn hosts(hostname: &[u8]) -> Vec<u8> {
+    let mut text = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_vec();
+    if !hostname.is_empty() {
+        text.extend_from_slice(&[b"127.0.1.1\t", hostname, b"\n"].concat());
+    }
+    text
+}
+
+/// machine-id(5): 32 hexadecimal digits, the bits of a version 4 UUID.
+fn format_machine_id(random: [u8; 16]) -> String {
+    const VERSION_4: u128 = 0x4 << 76;
+    const VARIANT_1: u128 = 0x8 << 60;
+    let bits = u128::from_be_bytes(random) & !(0xf << 76) & !(0xc << 60);
+    format!("{:032x}\n", bits | VERSION_4 | VARIANT_1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_id_is_a_version_4_uuid_without_dashes() {
+        assert_eq!(format_machine_id([0xff; 16]), "ffffffffffff4fffbfffffffffffffff\n");
+        assert_eq!(format_machine_id([0; 16]), "00000000000040008000000000000000\n");
+    }
+
+    #[test]
+    fn the_host_name_resolves_without_a_network() {
+        let text = String::from_utf8(hosts(b"stone")).expect("ascii");
+        assert_eq!(text.lines().last(), Some("127.0.1.1\tstone"));
+        assert!(!String::from_utf8(hosts(b"")).expect("ascii").contains("127.0.1.1"));
+    }
+
+    #[test]
+    fn names_that_would_forge_lines_are_refused() {
+        for name in [&b"a\nb"[..], b"a b", b"\xff", &[b'x'; 65]] {
+            assert_eq!(set_hostname(name), Err(Errno::INVAL));
+        }
+    }
+}
