@@ -18,6 +18,13 @@ pub use sparse::Extent;
 
 const BLOCK: u64 = 512;
 
+// Fields of a header that are read here (POSIX.1-2017 pax, "ustar Interchange Format").
+const MODE: Range<usize> = 100..108;
+const UID: Range<usize> = 108..116;
+const GID: Range<usize> = 116..124;
+const MTIME: Range<usize> = 136..148;
+const CHECKSUM: Range<usize> = 148..156;
+
 /// What a tar entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TarKind {
@@ -158,24 +165,19 @@ impl TarEntries {
         if path.contains(&0) {
             return Err(self.error(at, "the name holds a NUL byte"));
         }
-        let number = |pax: Option<u64>, header: std::io::Result<u64>, what: &str| {
-            let value = pax.map_or_else(|| header.map_err(|_| ()), Ok);
-            value
-                .and_then(|value| u32::try_from(value).map_err(|_| ()))
-                .map_err(|()| self.error(at, &format!("unreadable {what}")))
+        let id = |value: Option<i64>, what: &str| {
+            let id = value.and_then(|value| u32::try_from(value).ok());
+            id.ok_or_else(|| self.error(at, &format!("unreadable {what}")))
         };
-        let mtime = match pax.mtime {
-            Some(mtime) => mtime,
-            None => signed_mtime(header).ok_or_else(|| self.error(at, "unreadable mtime"))?,
-        };
-        let mode = header.mode().map_err(|_| self.error(at, "unreadable mode"))?;
+        let mtime = pax.mtime.or_else(|| numeric(header, MTIME));
+        let mode = numeric(header, MODE).ok_or_else(|| self.error(at, "unreadable mode"))?;
         Ok(TarEntry {
             path,
             kind,
             mode: (mode & 0o7777) as u16,
-            uid: number(pax.uid, header.uid(), "uid")?,
-            gid: number(pax.gid, header.gid(), "gid")?,
-            mtime,
+            uid: id(pax.uid.or_else(|| numeric(header, UID)), "uid")?,
+            gid: id(pax.gid.or_else(|| numeric(header, GID)), "gid")?,
+            mtime: mtime.ok_or_else(|| self.error(at, "unreadable mtime"))?,
             xattrs: pax.xattrs,
             offset: at,
         })
@@ -333,20 +335,38 @@ impl TarData {
 
 /// The sum of the header's bytes with the checksum field read as blanks.
 fn checksum(header: &[u8; 512]) -> u32 {
-    const FIELD: Range<usize> = 148..156;
     let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
-    sum(&header[..FIELD.start]) + sum(&header[FIELD.end..]) + 8 * u32::from(b' ')
+    sum(&header[..CHECKSUM.start]) + sum(&header[CHECKSUM.end..]) + 8 * u32::from(b' ')
 }
 
-/// The time field; times before 1970 are stored as negative binary numbers.
-fn signed_mtime(header: &Header) -> Option<i64> {
-    const FIELD: Range<usize> = 136..148;
-    let field = &header.as_bytes()[FIELD];
-    if field[0] & 0x80 == 0 {
-        return i64::try_from(header.mtime().ok()?).ok();
+/// A numeric field: octal text, or GNU's big-endian two's complement where the top bit is set.
+/// Unlike the `tar` crate, Go's reader takes a blank field as zero, and layers have them.
+fn numeric(header: &Header, field: Range<usize>) -> Option<i64> {
+    let field = &header.as_bytes()[field];
+    if field[0] & 0x80 != 0 {
+        return binary(field);
     }
-    let low: [u8; 8] = field[4..].try_into().expect("the field has 12 bytes");
-    Some(i64::from_be_bytes(low))
+    let text = std::str::from_utf8(field).ok()?.trim_matches([' ', '\0']);
+    if text.is_empty() { Some(0) } else { i64::from_str_radix(text, 8).ok() }
+}
+
+/// The first byte is 0x80 or, for negative numbers, 0xff; what does not fit 64 bits is refused.
+fn binary(field: &[u8]) -> Option<i64> {
+    let (head, low) = field.split_at(field.len().saturating_sub(8));
+    let sign = if field[0] == 0xff { 0xff } else { 0 };
+    let fill = head.iter().skip(1).all(|byte| *byte == sign);
+    if !fill || !matches!(field[0], 0x80 | 0xff) {
+        return None;
+    }
+    match <[u8; 8]>::try_from(low) {
+        Ok(low) if !head.is_empty() => Some(i64::from_be_bytes(low)),
+        // Fields of 8 bytes: the marker bit is the number's own top byte.
+        Ok(mut low) => {
+            low[0] = sign;
+            Some(i64::from_be_bytes(low))
+        }
+        Err(_) => None,
+    }
 }
 
 #[cfg(test)]

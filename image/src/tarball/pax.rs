@@ -11,8 +11,8 @@ pub(super) struct Pax {
     pub(super) path: Option<Vec<u8>>,
     pub(super) link_path: Option<Vec<u8>>,
     pub(super) size: Option<u64>,
-    pub(super) uid: Option<u64>,
-    pub(super) gid: Option<u64>,
+    pub(super) uid: Option<i64>,
+    pub(super) gid: Option<i64>,
     pub(super) mtime: Option<i64>,
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) sparse: PaxSparse,
@@ -49,12 +49,13 @@ impl Pax {
         sparse_name: &mut Option<Vec<u8>>,
     ) -> Result<(), String> {
         let number = || decimal(value).ok_or_else(|| bad_value(key));
+        let id = || number().and_then(|id| i64::try_from(id).map_err(|_| bad_value(key)));
         match key {
             b"path" => self.path = Some(value.to_vec()),
             b"linkpath" => self.link_path = Some(value.to_vec()),
             b"size" => self.size = Some(number()?),
-            b"uid" => self.uid = Some(number()?),
-            b"gid" => self.gid = Some(number()?),
+            b"uid" => self.uid = Some(id()?),
+            b"gid" => self.gid = Some(id()?),
             b"mtime" => self.mtime = Some(whole_seconds(value).ok_or_else(|| bad_value(key))?),
             b"GNU.sparse.major" => self.sparse.major = Some(number()?),
             b"GNU.sparse.minor" => self.sparse.minor = Some(number()?),

@@ -159,6 +159,31 @@ fn hostile_archives_are_refused_with_the_place() {
 }
 
 #[test]
+fn numbers_are_octal_text_or_binary() {
+    let mut header = Header::new_old();
+    for (field, expected) in [
+        (&b"0000644\0"[..], Some(0o644)),
+        (b"   12 \0\0", Some(10)),
+        (b"\0\0\0\0\0\0\0\0", Some(0)),
+        (b"\x80\0\0\0\0\x10\0\0", Some(1 << 20)),
+        (b"\xff\xff\xff\xff\xff\xff\xff\xfe", Some(-2)),
+        (b"\x81\0\0\0\0\0\0\0", None),
+        (b"12x\0\0\0\0\0", None),
+    ] {
+        header.as_mut_bytes()[UID].copy_from_slice(field);
+        assert_eq!(numeric(&header, UID), expected, "{field:?}");
+    }
+    for (field, expected) in [
+        (&b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfd"[..], Some(-3)),
+        (b"\x80\0\0\0\0\0\0\x02\0\0\0\0", Some(1 << 33)),
+        (b"\x80\0\0\x01\0\0\0\0\0\0\0\0", None),
+    ] {
+        header.as_mut_bytes()[MTIME].copy_from_slice(field);
+        assert_eq!(numeric(&header, MTIME), expected, "{field:?}");
+    }
+}
+
+#[test]
 fn an_iterator_ends_after_its_error() {
     let mut entries = TarEntries::new(blob(&[1; 1024]), "test.tar".into());
     assert!(entries.next().unwrap().is_err());
