@@ -37,7 +37,7 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$out" ] || fail "usage: ci/debian-base.sh [--with PACKAGE]... [--refresh] OUT"
 
-for tool in mmdebstrap python3 unshare dpkg flock; do
+for tool in mmdebstrap python3 unshare findmnt dpkg flock qemu-riscv64; do
     command -v "$tool" >/dev/null || fail "\`$tool' is missing: run ci/setup.sh"
 done
 [ -r "$keyring" ] || fail "$keyring is missing (package debian-archive-keyring): run ci/setup.sh"

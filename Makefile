@@ -1,0 +1,101 @@
+# `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# Cargo and the kernel's make each use all processors: one of them at a time.
+.NOTPARALLEL:
+
+CARGO ?= cargo
+CARGO_HOME ?= $(HOME)/.cargo
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+
+INIT_TARGET := riscv64gc-unknown-linux-gnu
+VM_TARGET := wasm32-wasip1
+# The same bytes from any folder: sources are named relative to the workspace and to Cargo's home.
+remap = --config 'target.$(1).rustflags=["--remap-path-prefix=$(CURDIR)=.","--remap-path-prefix=$(CARGO_HOME)=cargo"]'
+build_init = $(CARGO) build --profile guest -p lithify-init --target $(INIT_TARGET) $(call remap,$(INIT_TARGET))
+build_vm = $(CARGO) build --profile guest -p lithify-vm --target $(VM_TARGET) $(call remap,$(VM_TARGET))
+
+BOOT := $(CURDIR)/target/boot
+BASE := $(CURDIR)/target/base/debian-trixie-python3
+WASMTIME = $$(ci/wasmtime.sh)
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
+
+.PHONY: setup
+setup: ## install the packages and the toolchain that the build needs
+	@ci/setup.sh
+
+.PHONY: kernel
+kernel: setup ## the guest's Linux (cached; see kernel/README.md)
+	@kernel/build.sh riscv64 $(BOOT)/kernel-riscv64
+
+.PHONY: init
+init: setup
+	@mkdir -p $(BOOT)
+	$(build_init)
+	@ci/initramfs.py $(CARGO_TARGET_DIR)/$(INIT_TARGET)/guest/lithify-init $(BOOT)/initramfs-riscv64.cpio
+
+.PHONY: emulator
+emulator: setup
+	@mkdir -p $(BOOT)
+	$(build_vm)
+	@install -m 644 $(CARGO_TARGET_DIR)/$(VM_TARGET)/guest/lithify_vm.wasm $(BOOT)/emulator-riscv64.wasm
+
+.PHONY: boot-files
+boot-files: kernel init emulator ## what an artifact boots from: kernel, initramfs, emulator
+
+.PHONY: base
+base: setup ## the Debian trixie base image with python3 (cached OCI layout)
+	@ci/debian-base.sh --with python3 $(BASE)
+
+.PHONY: examples
+examples: setup examples/hello/hello
+
+examples/hello/hello: examples/hello/hello.c
+	@riscv64-linux-gnu-gcc -O2 -static -s -o $@ $<
+
+.PHONY: build
+build: setup ## the lithify command, optimised
+	$(CARGO) build --release -p lithify
+
+.PHONY: demo
+demo: build boot-files base examples ## build three images and run each on stock wasmtime and by lithify
+	@ci/demo.sh $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME)
+
+# What the end-to-end tests stand on.
+test_environment = LITHIFY_BOOT_FILES=$(BOOT) LITHIFY_TEST_BASE=$(BASE) LITHIFY_WASMTIME=$(WASMTIME)
+
+.PHONY: test
+test: boot-files base examples ## every test but the slow ones
+	$(test_environment) $(CARGO) test --no-fail-fast
+	$(CARGO) test --no-fail-fast -p lithify-init
+
+.PHONY: test-full
+test-full: boot-files base examples ## every test
+	$(test_environment) $(CARGO) test --no-fail-fast -- --include-ignored
+	$(CARGO) test --no-fail-fast -p lithify-init -- --include-ignored
+
+.PHONY: bench
+bench: build boot-files base examples ## cold starts and throughput, with machine and versions
+	@ci/bench.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME)
+
+.PHONY: fmt
+fmt: ## format the Rust sources
+	$(CARGO) fmt --all
+
+.PHONY: lint
+lint: setup ## formatting, clippy for all three targets, shell syntax
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy -p lithify-init --all-targets -- -D warnings
+	$(CARGO) clippy -p lithify-vm --target $(VM_TARGET) -- -D warnings
+	@for script in ci/*.sh kernel/*.sh .ci/run; do bash -n "$$script"; done
+
+.PHONY: doc
+doc: setup ## API documentation, warnings are errors
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items -p lithify-init
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps -p lithify-vm --target $(VM_TARGET)
