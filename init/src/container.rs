@@ -66,11 +66,12 @@ impl Prepared {
         rustix::process::umask(Mode::from_raw_mode(0o022));
         rustix::process::setsid().during(|| "start a session".to_owned())?;
         enter_root().during(|| format!("make {} the root", image::ROOT))?;
+        let files = identity::Files::create()?;
         dev::populate()?;
         raise_limits().during(|| "raise resource limits".to_owned())?;
         capability::bound()?;
         streams.install()?;
-        Ok(Self { accounts: Accounts::read(), files: identity::Files::create()? })
+        Ok(Self { accounts: Accounts::read(), files })
     }
 
     fn start(&mut self, request: StartRequest, streams: &TheirEnds) -> Result<Infallible, Failure> {

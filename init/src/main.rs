@@ -9,6 +9,8 @@
 //! Before the freeze every failure goes to the kernel log and powers the machine off; after it,
 //! to the host as a `Failed` frame.
 
+#![cfg_attr(not(test), no_main)]
+
 mod accounts;
 mod capability;
 mod container;
@@ -31,14 +33,20 @@ mod streams;
 use error::Error;
 use lithify_control::Frame;
 use std::convert::Infallible;
+use std::ffi::c_int;
 
-fn main() {
+/// The entry from the C runtime, in place of Rust's own: that aborts where the kernel found no
+/// console to open as descriptors 0 to 2, and ignores SIGPIPE, which the container would inherit.
+// SAFETY: nothing else in this program is called `main`.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+extern "C" fn main() -> c_int {
     let Err(error) = boot();
     log::error(&error);
     ports::power_off();
 }
 
 fn boot() -> Result<Infallible, Error> {
+    streams::occupy_standard_descriptors()?;
     mount::enter_own_root()?;
     let (mut control, host_ends) = ports::open()?;
     image::mount()?;

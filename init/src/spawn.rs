@@ -60,9 +60,6 @@ fn clone_suspended(
 }
 
 extern "C" fn enter(argument: *mut c_void) -> c_int {
-    // Programs expect broken pipes to kill them; Rust's runtime has ignored the signal.
-    // SAFETY: no handler is installed, and the process has its own table of dispositions.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     // SAFETY: `argument` points to `clone_suspended`'s `body`, which nobody else uses now.
     let body = unsafe { &mut *argument.cast::<&mut dyn FnMut()>() };
     body();

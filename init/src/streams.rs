@@ -4,9 +4,9 @@
 //! processes and close it, and none of that concerns the host's byte stream.
 
 use crate::error::{Context, Error};
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// Init's ends, non-blocking.
 pub(crate) struct OurEnds {
@@ -23,6 +23,23 @@ pub(crate) struct TheirEnds {
     stdin: OwnedFd,
     stdout: OwnedFd,
     stderr: OwnedFd,
+}
+
+/// Opens something as descriptors 0, 1 and 2 where the kernel had no console to open: a later
+/// file under one of these numbers would be lost to [`TheirEnds::install`].
+///
+/// # Errors
+/// If the kernel refuses.
+pub(crate) fn occupy_standard_descriptors() -> Result<(), Error> {
+    const LAST: RawFd = 2;
+    loop {
+        let root = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .during(|| "open /".to_owned())?;
+        if root.as_raw_fd() > LAST {
+            return Ok(());
+        }
+        let _occupied = root.into_raw_fd();
+    }
 }
 
 /// Makes the pipes.

@@ -1,0 +1,89 @@
+//! The program that the boot tests run as the container: each word on its command line shows one
+//! property of the place it finds itself in.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::process::{Command, Stdio, exit};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+fn main() -> io::Result<()> {
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "exit" => exit(words.next().and_then(|code| code.parse().ok()).unwrap_or(99)),
+            "cat" => drop(io::copy(&mut io::stdin().lock(), &mut io::stdout().lock())?),
+            "both" => both_streams()?,
+            "file" => print!("{}", fs::read_to_string(words.next().unwrap_or_default())?),
+            "status" => status()?,
+            "cwd" => println!("{}", std::env::current_dir()?.display()),
+            "env" => std::env::vars().for_each(|(name, value)| println!("{name}={value}")),
+            "list" => list(&words.next().unwrap_or_default())?,
+            "random" => random()?,
+            "clock" => println!("{}", clock().as_millis()),
+            "reopen" => reopen()?,
+            "sleep" => {
+                println!("sleeping");
+                std::thread::sleep(Duration::from_secs(60));
+            }
+            "sip" => drop(io::stdin().lock().read(&mut [0; 1])?),
+            "orphan" => orphan()?,
+            "write" => fs::write(words.next().unwrap_or_default(), b"written\n")?,
+            other => {
+                eprintln!("probe: unknown word {other}");
+                exit(98);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn both_streams() -> io::Result<()> {
+    for n in 0..100 {
+        writeln!(io::stdout(), "out {n}")?;
+        writeln!(io::stderr(), "err {n}")?;
+    }
+    Ok(())
+}
+
+fn status() -> io::Result<()> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let shown = ["Pid:", "PPid:", "Uid:", "Gid:", "Groups:", "Cap", "NoNewPrivs:", "Sig"];
+    for line in status.lines().filter(|line| shown.iter().any(|name| line.starts_with(name))) {
+        println!("{}", line.split_whitespace().collect::<Vec<_>>().join(" "));
+    }
+    Ok(())
+}
+
+fn list(directory: &str) -> io::Result<()> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        names.push(entry?.file_name().into_string().unwrap_or_default());
+    }
+    names.sort();
+    println!("{}", names.join(" "));
+    Ok(())
+}
+
+fn random() -> io::Result<()> {
+    let mut bytes = [0; 16];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    println!("{:032x}", u128::from_be_bytes(bytes));
+    print!("{}", fs::read_to_string("/etc/machine-id")?);
+    print!("{}", fs::read_to_string("/proc/sys/kernel/random/boot_id")?);
+    Ok(())
+}
+
+fn clock() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn reopen() -> io::Result<()> {
+    fs::File::options().write(true).open("/dev/stdout")?.write_all(b"reopened\n")
+}
+
+/// Leaves a process behind that holds the output streams open.
+fn orphan() -> io::Result<()> {
+    Command::new("/bin/probe").arg("sleep").stdin(Stdio::null()).spawn()?;
+    println!("parent ends");
+    Ok(())
+}
