@@ -1,7 +1,39 @@
 //! The machine: memory, MMU, interpreter, devices, run loop.
+//!
+//! A [`Machine`] is one hart, RAM and a handful of devices, driven in slices by whoever owns it:
+//! the WASI program, the builder, a test. It asks the world for bytes, time and randomness only
+//! through the traits of [`host`].
+//!
+//! Where things are: the outer loop is in `core`, the dispatch loop in `interp`, decoded blocks
+//! in `code`, guest RAM in `ram`, the software TLB in `tlb`, privileged state in `arch`.
+//!
+//! Invariants:
+//! - Time is counted from instructions until [`Machine::thaw`]: two machines with the same setup
+//!   that were never thawed are equal, instruction by instruction.
+//! - Guest data never panics the machine and never makes it allocate without bound.
+//! - A store to a page with decoded code drops that code before the next block runs.
 
+mod arch;
+mod arena;
+mod boot;
 mod bus;
+pub mod devices;
+pub mod fdt;
+mod code;
+mod core;
+pub mod devices;
+mod fdt;
 pub mod float;
 pub mod host;
+mod interp;
+mod machine;
+mod ram;
+mod time;
+mod tlb;
 
+pub use arch::riscv64::platform;
+pub use boot::{BootError, MAX_MEMORY, MIN_MEMORY};
 pub use bus::{GuestMemory, GuestPhysAddr, MmioDevice, NotRam};
+pub use core::Halt;
+pub use devices::GENERATION_ID_LEN;
+pub use machine::{Machine, Setup, Status};

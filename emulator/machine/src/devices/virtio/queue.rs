@@ -1,0 +1,375 @@
+//! Split virtqueues (virtio 1.2, section 2.7), device side, with indirect descriptors and event
+//! indices.
+
+use super::chain::{Chain, MAX_CHAIN_SEGMENTS};
+use crate::{GuestMemory, GuestPhysAddr, NotRam};
+
+const DESCRIPTOR_LEN: u64 = 16;
+const VIRTQ_DESC_F_NEXT: u16 = 1;
+const VIRTQ_DESC_F_WRITE: u16 = 2;
+const VIRTQ_DESC_F_INDIRECT: u16 = 4;
+const VIRTQ_AVAIL_F_NO_INTERRUPT: u16 = 1;
+
+/// `flags` and `idx` before the ring in the driver and in the device area.
+const RING_HEADER_LEN: u64 = 4;
+const AVAIL_ELEMENT_LEN: u64 = 2;
+const USED_ELEMENT_LEN: u64 = 8;
+
+/// How a driver broke the virtqueue protocol. The device stops until it is reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum QueueError {
+    /// A ring or a buffer lies outside RAM.
+    #[error(transparent)]
+    NotRam(#[from] NotRam),
+    /// Queue size or ring addresses break the rules of section 2.7.
+    #[error("virtqueue of {size} descriptors at {desc:#x}, {driver:#x}, {device:#x} is malformed")]
+    Malformed {
+        /// Number of descriptors.
+        size: u16,
+        /// Address of the descriptor table.
+        desc: u64,
+        /// Address of the available ring.
+        driver: u64,
+        /// Address of the used ring.
+        device: u64,
+    },
+    /// More buffers are available than the queue holds.
+    #[error("available index {index} is more than a queue away from {expected}")]
+    AvailableIndex {
+        /// What the driver wrote.
+        index: u16,
+        /// Where the device is.
+        expected: u16,
+    },
+    /// A descriptor index outside its table.
+    #[error("descriptor {index} is outside its table of {len}")]
+    DescriptorIndex {
+        /// The index.
+        index: u16,
+        /// Number of descriptors in the table.
+        len: u16,
+    },
+    /// A chain of more than [`MAX_CHAIN_SEGMENTS`], or an endless one.
+    #[error("chain at descriptor {head} has over {MAX_CHAIN_SEGMENTS} segments")]
+    ChainTooLong {
+        /// First descriptor.
+        head: u16,
+    },
+    /// A chain of more than [`MAX_CHAIN_BYTES`](super::MAX_CHAIN_BYTES).
+    #[error("chain at descriptor {head} is too large")]
+    ChainTooLarge {
+        /// First descriptor.
+        head: u16,
+    },
+    /// A device-readable descriptor follows a device-writable one.
+    #[error("chain at descriptor {head} has a readable segment after a writable one")]
+    ReadableAfterWritable {
+        /// First descriptor.
+        head: u16,
+    },
+    /// An indirect descriptor that was not negotiated, is nested, is followed by another
+    /// descriptor or has an impossible length.
+    #[error("chain at descriptor {head} has a malformed indirect table of {len} bytes")]
+    Indirect {
+        /// First descriptor.
+        head: u16,
+        /// Length of the table.
+        len: u32,
+    },
+}
+
+/// Which ring features the driver accepted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct RingFeatures {
+    pub(super) indirect: bool,
+    pub(super) event_idx: bool,
+}
+
+/// Where the driver put the three parts of a queue.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct RingAddresses {
+    pub(super) desc: u64,
+    pub(super) driver: u64,
+    pub(super) device: u64,
+}
+
+/// One virtqueue.
+#[derive(Debug)]
+pub struct Queue {
+    max_size: u16,
+    size: u16,
+    ready: bool,
+    features: RingFeatures,
+    addresses: RingAddresses,
+    next_avail: u16,
+    next_used: u16,
+    /// The available index at which the driver was last asked to notify.
+    requested_avail: Option<u16>,
+    /// Value of `next_used` when an interrupt was last considered.
+    considered_used: u16,
+    /// Chains that may still be taken in this activation. A driver can let the used ring overlap
+    /// the available ring, so that completing a request makes another one available for ever.
+    takes_left: u16,
+    /// A returned chain, kept for its allocation.
+    spare: Chain,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Descriptor {
+    at: u64,
+    len: u32,
+    flags: u16,
+    next: u16,
+}
+
+impl Descriptor {
+    fn has(self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// A descriptor table: the queue's own or an indirect one.
+#[derive(Debug, Clone, Copy)]
+struct Table {
+    at: u64,
+    len: u16,
+}
+
+impl Table {
+    fn read(self, memory: &dyn GuestMemory, index: u16) -> Result<Descriptor, QueueError> {
+        if index >= self.len {
+            return Err(QueueError::DescriptorIndex { index, len: self.len });
+        }
+        let mut bytes = [0; DESCRIPTOR_LEN as usize];
+        memory.read(GuestPhysAddr(self.at + DESCRIPTOR_LEN * u64::from(index)), &mut bytes)?;
+        let [a0, a1, a2, a3, a4, a5, a6, a7, l0, l1, l2, l3, f0, f1, n0, n1] = bytes;
+        Ok(Descriptor {
+            at: u64::from_le_bytes([a0, a1, a2, a3, a4, a5, a6, a7]),
+            len: u32::from_le_bytes([l0, l1, l2, l3]),
+            flags: u16::from_le_bytes([f0, f1]),
+            next: u16::from_le_bytes([n0, n1]),
+        })
+    }
+}
+
+impl Queue {
+    pub(super) fn new(max_size: u16) -> Self {
+        Self {
+            max_size,
+            size: 0,
+            ready: false,
+            features: RingFeatures::default(),
+            addresses: RingAddresses::default(),
+            next_avail: 0,
+            next_used: 0,
+            requested_avail: None,
+            considered_used: 0,
+            takes_left: 0,
+            spare: Chain::default(),
+        }
+    }
+
+    pub(super) fn reset(&mut self) {
+        *self = Self::new(self.max_size);
+    }
+
+    pub(super) fn max_size(&self) -> u16 {
+        self.max_size
+    }
+
+    pub(super) fn ready(&self) -> bool {
+        self.ready
+    }
+
+    pub(super) fn set_size(&mut self, size: u16) {
+        self.size = size;
+    }
+
+    /// The addresses, changeable until the queue is ready.
+    pub(super) fn addresses_mut(&mut self) -> Option<&mut RingAddresses> {
+        (!self.ready).then_some(&mut self.addresses)
+    }
+
+    /// Starts the queue as the driver set it up.
+    pub(super) fn start(&mut self, features: RingFeatures) -> Result<(), QueueError> {
+        if !self.well_formed() {
+            let RingAddresses { desc, driver, device } = self.addresses;
+            return Err(QueueError::Malformed { size: self.size, desc, driver, device });
+        }
+        self.features = features;
+        self.ready = true;
+        Ok(())
+    }
+
+    /// Size and alignment rules of section 2.7, and no part wraps around the address space, so
+    /// that later address arithmetic cannot overflow.
+    fn well_formed(&self) -> bool {
+        let size = u64::from(self.size);
+        let fits = |at: u64, alignment: u64, len: u64| {
+            at.is_multiple_of(alignment) && at.checked_add(len).is_some()
+        };
+        let driver_len = RING_HEADER_LEN + AVAIL_ELEMENT_LEN * size + 2;
+        let device_len = RING_HEADER_LEN + USED_ELEMENT_LEN * size + 2;
+        self.size.is_power_of_two()
+            && self.size <= self.max_size
+            && fits(self.addresses.desc, 16, DESCRIPTOR_LEN * size)
+            && fits(self.addresses.driver, 2, driver_len)
+            && fits(self.addresses.device, 4, device_len)
+    }
+
+    /// Allows one queue's worth of [`take`](Self::take)s: all that an honest driver can have made
+    /// available before it runs again.
+    pub(super) fn activate(&mut self) {
+        self.takes_left = self.size;
+    }
+
+    /// Takes the next available chain. With none left, asks the driver to notify for the next.
+    ///
+    /// # Errors
+    /// If the driver broke the protocol.
+    pub fn take(&mut self, memory: &mut dyn GuestMemory) -> Result<Option<Chain>, QueueError> {
+        if !self.ready || self.takes_left == 0 {
+            return Ok(None);
+        }
+        if !self.has_available(memory)? {
+            self.request_notification(memory)?;
+            return Ok(None);
+        }
+        let slot = u64::from(self.next_avail % self.size);
+        let ring = self.addresses.driver + RING_HEADER_LEN;
+        let head = load_u16(memory, ring + AVAIL_ELEMENT_LEN * slot)?;
+        self.next_avail = self.next_avail.wrapping_add(1);
+        self.takes_left -= 1;
+        let mut chain = std::mem::take(&mut self.spare);
+        chain.restart(head);
+        self.collect(memory, &mut chain)?;
+        Ok(Some(chain))
+    }
+
+    fn has_available(&self, memory: &dyn GuestMemory) -> Result<bool, QueueError> {
+        let index = load_u16(memory, self.addresses.driver + 2)?;
+        let available = index.wrapping_sub(self.next_avail);
+        if available > self.size {
+            return Err(QueueError::AvailableIndex { index, expected: self.next_avail });
+        }
+        Ok(available != 0)
+    }
+
+    /// Without event indices the driver always notifies: `VIRTQ_USED_F_NO_NOTIFY` stays clear.
+    fn request_notification(&mut self, memory: &mut dyn GuestMemory) -> Result<(), QueueError> {
+        if self.features.event_idx && self.requested_avail != Some(self.next_avail) {
+            self.requested_avail = Some(self.next_avail);
+            let ring_len = USED_ELEMENT_LEN * u64::from(self.size);
+            let avail_event = self.addresses.device + RING_HEADER_LEN + ring_len;
+            store(memory, avail_event, &self.next_avail.to_le_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn collect(&self, memory: &dyn GuestMemory, chain: &mut Chain) -> Result<(), QueueError> {
+        let table = Table { at: self.addresses.desc, len: self.size };
+        let head = chain.head();
+        let first = table.read(memory, head)?;
+        if !first.has(VIRTQ_DESC_F_INDIRECT) {
+            return walk(memory, table, first, chain);
+        }
+        let indirect = self.indirect_table(head, first)?;
+        walk(memory, indirect, indirect.read(memory, 0)?, chain)
+    }
+
+    /// An indirect table stands alone (Linux never combines it with direct descriptors, and the
+    /// specification forbids a next descriptor after it).
+    fn indirect_table(&self, head: u16, descriptor: Descriptor) -> Result<Table, QueueError> {
+        let count = u64::from(descriptor.len) / DESCRIPTOR_LEN;
+        let malformed = !self.features.indirect
+            || descriptor.has(VIRTQ_DESC_F_NEXT)
+            || !u64::from(descriptor.len).is_multiple_of(DESCRIPTOR_LEN)
+            || descriptor.at.checked_add(u64::from(descriptor.len)).is_none()
+            || !(1..=MAX_CHAIN_SEGMENTS as u64).contains(&count);
+        if malformed {
+            return Err(QueueError::Indirect { head, len: descriptor.len });
+        }
+        Ok(Table { at: descriptor.at, len: count as u16 })
+    }
+
+    /// Gives `chain` back after writing the first `written` of its writable bytes. A queue that
+    /// was stopped in between has forgotten the chain.
+    ///
+    /// # Errors
+    /// If the used ring is not RAM.
+    pub fn give_back(
+        &mut self,
+        memory: &mut dyn GuestMemory,
+        chain: Chain,
+        written: u32,
+    ) -> Result<(), QueueError> {
+        if !self.ready {
+            return Ok(());
+        }
+        let mut element = [0; USED_ELEMENT_LEN as usize];
+        element[..4].copy_from_slice(&u32::from(chain.head()).to_le_bytes());
+        element[4..].copy_from_slice(&written.to_le_bytes());
+        let slot = u64::from(self.next_used % self.size);
+        let ring = self.addresses.device + RING_HEADER_LEN;
+        store(memory, ring + USED_ELEMENT_LEN * slot, &element)?;
+        self.next_used = self.next_used.wrapping_add(1);
+        store(memory, self.addresses.device + 2, &self.next_used.to_le_bytes())?;
+        self.spare = chain;
+        Ok(())
+    }
+
+    /// Whether the driver wants an interrupt for the chains given back since the last call
+    /// (section 2.7.7).
+    pub(super) fn wants_interrupt(&mut self, memory: &dyn GuestMemory) -> Result<bool, QueueError> {
+        let (old, new) = (self.considered_used, self.next_used);
+        if old == new {
+            return Ok(false);
+        }
+        self.considered_used = new;
+        if !self.features.event_idx {
+            let flags = load_u16(memory, self.addresses.driver)?;
+            return Ok(flags & VIRTQ_AVAIL_F_NO_INTERRUPT == 0);
+        }
+        let ring_len = AVAIL_ELEMENT_LEN * u64::from(self.size);
+        let used_event = load_u16(memory, self.addresses.driver + RING_HEADER_LEN + ring_len)?;
+        Ok(event_passed(used_event, old, new))
+    }
+}
+
+/// Whether moving an index from `old` to `new` completes element number `event`.
+fn event_passed(event: u16, old: u16, new: u16) -> bool {
+    new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
+}
+
+fn walk(
+    memory: &dyn GuestMemory,
+    table: Table,
+    first: Descriptor,
+    chain: &mut Chain,
+) -> Result<(), QueueError> {
+    let mut descriptor = first;
+    loop {
+        if descriptor.has(VIRTQ_DESC_F_INDIRECT) {
+            return Err(QueueError::Indirect { head: chain.head(), len: descriptor.len });
+        }
+        if descriptor.has(VIRTQ_DESC_F_WRITE) {
+            chain.push_writable(descriptor.at, descriptor.len)?;
+        } else {
+            chain.push_readable(descriptor.at, descriptor.len)?;
+        }
+        if !descriptor.has(VIRTQ_DESC_F_NEXT) {
+            return Ok(());
+        }
+        descriptor = table.read(memory, descriptor.next)?;
+    }
+}
+
+fn load_u16(memory: &dyn GuestMemory, at: u64) -> Result<u16, QueueError> {
+    let mut bytes = [0; 2];
+    memory.read(GuestPhysAddr(at), &mut bytes)?;
+    Ok(u16::from_le_bytes(bytes))
+}
+
+fn store(memory: &mut dyn GuestMemory, at: u64, bytes: &[u8]) -> Result<(), QueueError> {
+    Ok(memory.write(GuestPhysAddr(at), bytes)?)
+}
