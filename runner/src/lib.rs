@@ -1,1 +1,28 @@
 //! Runs an artifact on wasmtime.
+//!
+//! An artifact is a core WebAssembly module that imports only `wasi_snapshot_preview1` and holds
+//! a booted machine; running it means mapping its compiled form, answering some twenty WASI calls
+//! and handing on the exit code. Invariants:
+//!
+//! - Compiled forms are native code. One is only mapped from a file that the user or root owns
+//!   and nobody else can write, and the check and the mapping use the same open file.
+//! - Without the feature `compiler` there is no compiler in the program and only `.cwasm` files
+//!   run; both kinds of program share one engine configuration, so each loads the other's files.
+//! - The guest reaches three streams, clocks, randomness and its request, nothing else.
+
+mod artifact;
+#[cfg(feature = "compiler")]
+mod cache;
+mod engine;
+mod error;
+mod run;
+mod trust;
+mod wasi;
+
+pub use artifact::Artifact;
+#[cfg(feature = "compiler")]
+pub use cache::{CompiledCache, write_compiled};
+pub use engine::Engine;
+pub use error::RunnerError;
+pub use run::{RunOptions, run};
+pub use wasi::Streams;

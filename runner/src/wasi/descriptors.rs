@@ -1,0 +1,177 @@
+//! The `fd_*` and `path_*` calls: which descriptor, which bytes.
+
+use super::errno::Errno;
+use super::memory::GuestMemory;
+use super::own_folder::{Entry, OwnFolder};
+use super::{Host, Outcome};
+
+/// Descriptors 0 to 2 are the streams.
+const STREAMS: u32 = 3;
+
+/// `filetype`.
+mod filetype {
+    pub(super) const UNKNOWN: u8 = 0;
+    pub(super) const CHARACTER_DEVICE: u8 = 2;
+    pub(super) const DIRECTORY: u8 = 3;
+    pub(super) const REGULAR_FILE: u8 = 4;
+}
+
+/// `rights`, one bit each.
+mod rights {
+    pub(super) const FD_READ: u64 = 1 << 1;
+    pub(super) const FD_SEEK: u64 = 1 << 2;
+    pub(super) const FD_TELL: u64 = 1 << 5;
+    pub(super) const FD_WRITE: u64 = 1 << 6;
+    pub(super) const PATH_OPEN: u64 = 1 << 13;
+    pub(super) const FD_FILESTAT_GET: u64 = 1 << 21;
+    pub(super) const POLL_FD_READWRITE: u64 = 1 << 27;
+}
+
+const STREAM_RIGHTS: u64 = rights::FD_READ | rights::FD_WRITE | rights::POLL_FD_READWRITE;
+const FILE_RIGHTS: u64 =
+    rights::FD_READ | rights::FD_SEEK | rights::FD_TELL | rights::FD_FILESTAT_GET;
+
+/// `fdstat`: type at 0, flags at 2, rights at 8, inheriting rights at 16.
+const FDSTAT_SIZE: usize = 24;
+/// `filestat`: type at 16, links at 24, size at 32, device, inode and times are zero.
+const FILESTAT_SIZE: usize = 64;
+
+impl Host {
+    pub(super) fn fd_read(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        iovs: u32,
+        count: u32,
+        read: u32,
+    ) -> Outcome {
+        let vector = memory.first_iovec(iovs, count)?;
+        let to = memory.bytes_mut(vector.at, vector.len)?;
+        let len =
+            if fd < STREAMS { self.streams.read(fd, to)? } else { self.folder.read(fd, to)? };
+        Ok(memory.put_u32(read, len as u32)?)
+    }
+
+    pub(super) fn fd_write(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        iovs: u32,
+        count: u32,
+        written: u32,
+    ) -> Outcome {
+        let vector = memory.first_iovec(iovs, count)?;
+        let len = self.streams.write(fd, memory.bytes(vector.at, vector.len)?)?;
+        Ok(memory.put_u32(written, len as u32)?)
+    }
+
+    pub(super) fn fd_seek(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        offset: i64,
+        whence: u32,
+        position: u32,
+    ) -> Outcome {
+        if fd < STREAMS {
+            return Err(Errno::SPipe.into());
+        }
+        Ok(memory.put_u64(position, self.folder.seek(fd, offset, whence)?)?)
+    }
+
+    pub(super) fn fd_close(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Outcome {
+        // The streams belong to the process, not to the guest.
+        if fd < STREAMS { Ok(()) } else { Ok(self.folder.close(fd)?) }
+    }
+
+    pub(super) fn fd_fdstat_get(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        stat: u32,
+    ) -> Outcome {
+        let (filetype, rights, inheriting) = match self.filetype(fd)? {
+            filetype::DIRECTORY => (filetype::DIRECTORY, rights::PATH_OPEN, FILE_RIGHTS),
+            filetype::REGULAR_FILE => (filetype::REGULAR_FILE, FILE_RIGHTS, 0),
+            stream => (stream, STREAM_RIGHTS, 0),
+        };
+        let mut bytes = [0; FDSTAT_SIZE];
+        bytes[0] = filetype;
+        bytes[8..16].copy_from_slice(&rights.to_le_bytes());
+        bytes[16..24].copy_from_slice(&inheriting.to_le_bytes());
+        Ok(memory.put(stat, &bytes)?)
+    }
+
+    pub(super) fn fd_filestat_get(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        stat: u32,
+    ) -> Outcome {
+        let size = match self.folder.entry(fd) {
+            Ok(Entry::File { size }) => size,
+            Ok(Entry::Folder) | Err(_) => 0,
+        };
+        let mut bytes = [0; FILESTAT_SIZE];
+        bytes[16] = self.filetype(fd)?;
+        bytes[24..32].copy_from_slice(&1_u64.to_le_bytes());
+        bytes[32..40].copy_from_slice(&size.to_le_bytes());
+        Ok(memory.put(stat, &bytes)?)
+    }
+
+    fn filetype(&self, fd: u32) -> Result<u8, Errno> {
+        if fd >= STREAMS {
+            return Ok(match self.folder.entry(fd)? {
+                Entry::Folder => filetype::DIRECTORY,
+                Entry::File { .. } => filetype::REGULAR_FILE,
+            });
+        }
+        let terminal = self.streams.get(fd)?.is_some_and(rustix::termios::isatty);
+        Ok(if terminal { filetype::CHARACTER_DEVICE } else { filetype::UNKNOWN })
+    }
+
+    pub(super) fn fd_prestat_get(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        prestat: u32,
+    ) -> Outcome {
+        // Tag 0 is a folder; the name's length follows at 4, so one u64 holds both.
+        let len = OwnFolder::name(fd)?.len() as u64;
+        Ok(memory.put_u64(prestat, len << 32)?)
+    }
+
+    pub(super) fn fd_prestat_dir_name(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        path: u32,
+        len: u32,
+    ) -> Outcome {
+        let name = OwnFolder::name(fd)?;
+        let name = name.get(..len as usize).unwrap_or(name);
+        Ok(memory.put(path, name)?)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the call has nine, witx says so")]
+    pub(super) fn path_open(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        dir: u32,
+        _dirflags: u32,
+        path: u32,
+        len: u32,
+        oflags: u32,
+        _rights: u64,
+        _inheriting: u64,
+        _fdflags: u32,
+        fd: u32,
+    ) -> Outcome {
+        // CREAT, DIRECTORY, EXCL, TRUNC: all ask for what the one read-only file is not.
+        if oflags != 0 {
+            return Err(Errno::Perm.into());
+        }
+        let path = memory.bytes(path, len)?.to_vec();
+        Ok(memory.put_u32(fd, self.folder.open(dir, &path)?)?)
+    }
+}

@@ -1,0 +1,127 @@
+//! The part of WASI preview 1 that an artifact uses, on plain file descriptors.
+//!
+//! Hand-written because it is a fraction of the start time of a complete implementation, and
+//! because an artifact needs little: arguments, environment, clocks, randomness, three streams,
+//! one wait. Calls outside this set answer `ENOSYS`; nothing of the host's file system is
+//! reachable. Names, numbers and layouts are those of `wasi_snapshot_preview1.witx`.
+
+mod clock;
+mod descriptors;
+mod errno;
+mod memory;
+mod own_folder;
+mod poll;
+mod process;
+mod streams;
+
+pub(crate) use process::Exit;
+pub use streams::Streams;
+
+use errno::{Errno, Stop};
+use memory::GuestMemory;
+use own_folder::OwnFolder;
+use wasmtime::{Caller, ExternType, Func, Linker, Memory, Module, Result, Store, Val};
+
+/// The import module whose calls are answered here.
+pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
+
+type Outcome = std::result::Result<(), Stop>;
+
+/// What one running artifact sees of the host.
+pub(crate) struct Host {
+    /// Arguments, `argv[0]` first.
+    pub(crate) args: Vec<Vec<u8>>,
+    /// Environment as `NAME=VALUE`.
+    pub(crate) env: Vec<Vec<u8>>,
+    pub(crate) streams: Streams,
+    pub(crate) folder: OwnFolder,
+    /// The instance's memory, once there is one.
+    pub(crate) memory: Option<Memory>,
+}
+
+impl Host {
+    pub(crate) fn new(
+        args: Vec<Vec<u8>>,
+        env: Vec<Vec<u8>>,
+        streams: Streams,
+        request: Vec<u8>,
+    ) -> Self {
+        Self { args, env, streams, folder: OwnFolder::new(request), memory: None }
+    }
+}
+
+fn call(
+    mut caller: Caller<'_, Host>,
+    body: impl FnOnce(&mut Host, &mut GuestMemory<'_>) -> Outcome,
+) -> Result<u32> {
+    let Some(memory) = caller.data().memory else {
+        return Ok(Errno::Fault.code());
+    };
+    let (bytes, host) = memory.data_and_store_mut(&mut caller);
+    match body(host, &mut GuestMemory::new(bytes)) {
+        Ok(()) => Ok(Errno::Success.code()),
+        Err(Stop::Errno(errno)) => Ok(errno.code()),
+        Err(Stop::Exit(code)) => Err(Exit(code).into()),
+    }
+}
+
+macro_rules! link {
+    ($linker:ident: $($name:ident($($arg:ident: $ty:ty),*);)*) => {$(
+        $linker.func_wrap(
+            MODULE,
+            stringify!($name),
+            |caller: Caller<'_, Host>, $($arg: $ty),*| {
+                call(caller, |host, memory| host.$name(memory, $($arg),*))
+            },
+        )?;
+    )*};
+}
+
+/// Defines every call that is answered here.
+pub(crate) fn link(linker: &mut Linker<Host>) -> Result<()> {
+    link! { linker:
+        args_get(argv: u32, buffer: u32);
+        args_sizes_get(count: u32, size: u32);
+        environ_get(environ: u32, buffer: u32);
+        environ_sizes_get(count: u32, size: u32);
+        clock_res_get(id: u32, resolution: u32);
+        clock_time_get(id: u32, precision: u64, time: u32);
+        random_get(buffer: u32, len: u32);
+        sched_yield();
+        fd_read(fd: u32, iovs: u32, count: u32, read: u32);
+        fd_write(fd: u32, iovs: u32, count: u32, written: u32);
+        fd_seek(fd: u32, offset: i64, whence: u32, position: u32);
+        fd_close(fd: u32);
+        fd_fdstat_get(fd: u32, stat: u32);
+        fd_filestat_get(fd: u32, stat: u32);
+        fd_prestat_get(fd: u32, prestat: u32);
+        fd_prestat_dir_name(fd: u32, path: u32, len: u32);
+        path_open(
+            dir: u32, dirflags: u32, path: u32, len: u32, oflags: u32,
+            rights: u64, inheriting: u64, fdflags: u32, fd: u32
+        );
+        poll_oneoff(subscriptions: u32, events: u32, count: u32, ready: u32);
+    }
+    linker.func_wrap(MODULE, "proc_exit", |code: u32| Result::<()>::Err(Exit(code).into()))?;
+    Ok(())
+}
+
+/// Answers `ENOSYS` for what `module` imports beyond [`link`].
+pub(crate) fn link_missing(
+    linker: &mut Linker<Host>,
+    store: &mut Store<Host>,
+    module: &Module,
+) -> Result<()> {
+    for import in module.imports().filter(|import| import.module() == MODULE) {
+        let ExternType::Func(ty) = import.ty() else { continue };
+        if linker.get_by_import(&mut *store, &import).is_some() {
+            continue;
+        }
+        let refuse = Func::new(&mut *store, ty, |_, _, results| {
+            results.fill(Val::I32(Errno::NoSys.code().cast_signed()));
+            Ok(())
+        });
+        linker.define(&mut *store, MODULE, import.name(), refuse)?;
+    }
+    Ok(())
+}

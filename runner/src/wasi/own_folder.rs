@@ -1,0 +1,146 @@
+//! The folder `/.lithify` that only our runner offers: requests that WASI has no words for.
+
+use super::errno::Errno;
+use lithify_control::Overrides;
+
+/// WASI looks for preopened folders from descriptor 3 on.
+const FOLDER: u32 = 3;
+const FIRST_FILE: u32 = FOLDER + 1;
+/// The vm reads one file once; a loop that only opens must not grow the table.
+const MAX_OPEN: usize = 16;
+
+/// What a descriptor from 3 on means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    Folder,
+    File { size: u64 },
+}
+
+/// A folder with one read-only file.
+pub(crate) struct OwnFolder {
+    request: Vec<u8>,
+    /// Read positions of the open files by descriptor - 4.
+    open: Vec<Option<usize>>,
+}
+
+impl OwnFolder {
+    pub(crate) fn new(request: Vec<u8>) -> Self {
+        Self { request, open: Vec::new() }
+    }
+
+    pub(super) fn entry(&self, fd: u32) -> Result<Entry, Errno> {
+        if fd == FOLDER {
+            return Ok(Entry::Folder);
+        }
+        let slot = slot(fd).and_then(|slot| self.open.get(slot)).copied().flatten();
+        slot.map(|_| Entry::File { size: self.request.len() as u64 }).ok_or(Errno::BadF)
+    }
+
+    /// The folder's name if `fd` is the folder.
+    pub(super) fn name(fd: u32) -> Result<&'static [u8], Errno> {
+        (fd == FOLDER).then_some(Overrides::DIRECTORY.as_bytes()).ok_or(Errno::BadF)
+    }
+
+    pub(super) fn open(&mut self, folder: u32, path: &[u8]) -> Result<u32, Errno> {
+        if self.entry(folder)? != Entry::Folder {
+            return Err(Errno::NotDir);
+        }
+        if path != Overrides::FILE.as_bytes() {
+            return Err(Errno::NoEnt);
+        }
+        let free = self.open.iter().position(Option::is_none).unwrap_or(self.open.len());
+        match self.open.get_mut(free) {
+            Some(slot) => *slot = Some(0),
+            None if free < MAX_OPEN => self.open.push(Some(0)),
+            None => return Err(Errno::MFile),
+        }
+        Ok(FIRST_FILE + free as u32)
+    }
+
+    pub(super) fn close(&mut self, fd: u32) -> Result<(), Errno> {
+        self.position(fd)?;
+        self.open[(fd - FIRST_FILE) as usize] = None;
+        Ok(())
+    }
+
+    pub(super) fn read(&mut self, fd: u32, to: &mut [u8]) -> Result<usize, Errno> {
+        let at = *self.position(fd)?;
+        let rest = &self.request[at.min(self.request.len())..];
+        let len = rest.len().min(to.len());
+        to[..len].copy_from_slice(&rest[..len]);
+        *self.position(fd)? = at + len;
+        Ok(len)
+    }
+
+    /// `whence`: 0 from the start, 1 from the position, 2 from the end.
+    pub(super) fn seek(&mut self, fd: u32, offset: i64, whence: u32) -> Result<u64, Errno> {
+        let size = self.request.len();
+        let position = self.position(fd)?;
+        let base = match whence {
+            0 => 0,
+            1 => *position,
+            2 => size,
+            _ => return Err(Errno::Inval),
+        };
+        let target = i64::try_from(base).ok().and_then(|base| base.checked_add(offset));
+        let target = target.and_then(|target| usize::try_from(target).ok()).ok_or(Errno::Inval)?;
+        *position = target;
+        Ok(target as u64)
+    }
+
+    fn position(&mut self, fd: u32) -> Result<&mut usize, Errno> {
+        slot(fd)
+            .and_then(|slot| self.open.get_mut(slot))
+            .and_then(Option::as_mut)
+            .ok_or(Errno::BadF)
+    }
+}
+
+fn slot(fd: u32) -> Option<usize> {
+    fd.checked_sub(FIRST_FILE).map(|slot| slot as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_request_is_read_in_pieces_to_its_end() {
+        let mut folder = OwnFolder::new(b"hello".to_vec());
+        assert_eq!(OwnFolder::name(3), Ok(&b"/.lithify"[..]));
+        let fd = folder.open(3, b"request").unwrap();
+        assert_eq!(folder.entry(fd), Ok(Entry::File { size: 5 }));
+        let mut piece = [0; 3];
+        assert_eq!((folder.read(fd, &mut piece), &piece), (Ok(3), b"hel"));
+        assert_eq!((folder.read(fd, &mut piece), &piece[..2]), (Ok(2), &b"lo"[..]));
+        assert_eq!(folder.read(fd, &mut piece), Ok(0));
+        assert_eq!(folder.seek(fd, -1, 2), Ok(4));
+        assert_eq!(folder.read(fd, &mut piece), Ok(1));
+        assert_eq!(folder.seek(fd, 100, 0), Ok(100));
+        assert_eq!(folder.read(fd, &mut piece), Ok(0));
+        assert_eq!(folder.seek(fd, -101, 1), Err(Errno::Inval));
+        folder.close(fd).unwrap();
+        assert_eq!(folder.read(fd, &mut piece), Err(Errno::BadF));
+    }
+
+    #[test]
+    fn nothing_else_can_be_opened() {
+        let mut folder = OwnFolder::new(Vec::new());
+        for path in [&b"../request"[..], b"other", b"", b"/request"] {
+            assert_eq!(folder.open(3, path), Err(Errno::NoEnt));
+        }
+        let fd = folder.open(3, b"request").unwrap();
+        assert_eq!(folder.open(fd, b"request"), Err(Errno::NotDir));
+        assert_eq!(folder.open(9, b"request"), Err(Errno::BadF));
+        assert_eq!(folder.entry(0), Err(Errno::BadF));
+    }
+
+    #[test]
+    fn descriptors_are_reused_and_limited() {
+        let mut folder = OwnFolder::new(Vec::new());
+        let fds: Vec<u32> = (0..MAX_OPEN).map(|_| folder.open(3, b"request").unwrap()).collect();
+        assert_eq!(folder.open(3, b"request"), Err(Errno::MFile));
+        folder.close(fds[2]).unwrap();
+        assert_eq!(folder.open(3, b"request"), Ok(fds[2]));
+    }
+}
