@@ -25,7 +25,7 @@ pub const MAX_EXPANSION_RATIO: u64 = 200;
 
 /// Members of an image archive or entries of a layer: stops a tar of headers only, which would
 /// fill memory with names (512 bytes on disk make some 300 in memory).
-pub const MAX_TAR_ENTRIES: u64 = 2 << 20;
+pub const MAX_TAR_ENTRIES: u64 = 1 << 20;
 
 /// Bytes of one PAX header or GNU long name: they are held in memory. Linux allows 64 KiB of
 /// extended attributes a file and 4 KiB of path.

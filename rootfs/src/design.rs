@@ -1,0 +1,37 @@
+//! Decisions where the OCI, tar and squashfs specifications are silent.
+//!
+//! **Order within a layer.** Whiteouts and opaque markers take effect first, on the lower layers
+//! only, wherever they stand in the tar; then entries in order, a later one replacing an earlier
+//! one of the same path.
+//!
+//! **Directories.** A directory over a directory changes its metadata and keeps its entries. Over
+//! anything else, also over a symbolic link to a directory, it replaces it. Anything else over a
+//! directory removes all that is below. Parents that no entry describes are 0755, owned by root, at
+//! the epoch. The root is the same unless a layer has an entry for it; the last one wins.
+//!
+//! **Paths.** `./` and `/` in front are the root. `..` is refused in names and in hard link
+//! targets: no layer writer needs it. Symbolic links among the parents of an entry are followed
+//! within the root; where they lead to nothing, the directories are made there. A whiteout does not
+//! follow a link that its own layer replaces with a directory.
+//!
+//! **Hard links.** The target is an earlier entry of the layer or exists in a lower layer; a link to
+//! a symbolic link links that itself. The link's own metadata is ignored: it shares the target's.
+//! A target that does not exist is an error, as is a directory.
+//!
+//! **AUFS.** Names beginning with `.wh..wh.`, except the opaque marker, are left-overs of AUFS and
+//! ignored.
+//!
+//! **Times.** Squashfs keeps whole seconds from 1970 to 2106; times are rounded down and clamped to
+//! that. `SOURCE_DATE_EPOCH` applies to the layers that a build makes ([`crate::LayerBuilder`]),
+//! not to base layers: those are fixed by their digests and reproduce anyway, and Python compares
+//! the time of a source with the one noted in its `.pyc`, so a changed time would make each start
+//! compile everything again. [`crate::SquashfsOptions::mtime_limit`] clamps all where that is
+//! wanted. The times of the superblock and of the root directory are 0.
+//!
+//! **Owners.** Numbers only; the names in tar headers are not looked at.
+//!
+//! **Global PAX headers** are ignored, as by Go's reader.
+//!
+//! **Equal files** and further names of one file are stored once each. The writer could recognise
+//! equal ones by length and a 64-bit hash, but such a hash is easily forged: a data file made to
+//! collide with a program would take its place.
