@@ -187,3 +187,159 @@ impl VirtioDevice for Block {
 
     fn reset(&mut self) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MmioDevice;
+    use crate::devices::test_support::{DATA, Driver, Readable, Writable};
+
+    const HEADER: u64 = DATA;
+    const STATUS_BYTE: u64 = DATA + 0x100;
+    const BUFFER: u64 = DATA + 0x1000;
+    const SECTORS: u64 = 64;
+
+    /// A disk whose byte n is n / 512 * 3 + n.
+    struct Pattern(u64);
+
+    fn pattern(at: u64) -> u8 {
+        (at / 512 * 3 + at) as u8
+    }
+
+    impl BlockSource for Pattern {
+        fn len(&self) -> u64 {
+            self.0
+        }
+        fn read(&mut self, offset: u64, into: &mut [u8]) {
+            assert!(offset + into.len() as u64 <= self.0, "read past the end of the disk");
+            (offset..).zip(into).for_each(|(at, byte)| *byte = pattern(at));
+        }
+    }
+
+    fn disk() -> Driver<Block> {
+        Driver::start(Block::new(Box::new(Pattern(SECTORS * 512)), "rootfs"))
+    }
+
+    fn header(driver: &mut Driver<Block>, kind: u32, sector: u64) {
+        driver.ram.store(HEADER, &kind.to_le_bytes());
+        driver.ram.store(HEADER + 4, &[0; 4]);
+        driver.ram.store(HEADER + 8, &sector.to_le_bytes());
+        driver.ram.store(STATUS_BYTE, &[0xee]);
+    }
+
+    /// Sends a request for `len` bytes; returns status and length of what was written.
+    fn request(driver: &mut Driver<Block>, kind: u32, sector: u64, len: u32) -> (u8, u32) {
+        header(driver, kind, sector);
+        driver.send(0, &[Readable(HEADER, 16), Writable(BUFFER, len), Writable(STATUS_BYTE, 1)]);
+        let [(_, written)] = driver.used(0)[..] else { panic!("one answer to one request") };
+        (driver.ram.bytes(STATUS_BYTE, 1)[0], written)
+    }
+
+    #[test]
+    fn reads_return_the_sectors_of_the_source() {
+        let mut driver = disk();
+        for (sector, len) in [(0, 512), (63, 512), (5, 512 * 40), (0, 512 * 64), (9, 0)] {
+            assert_eq!(request(&mut driver, 0, sector, len), (0, len + 1));
+            let expected: Vec<u8> = (sector * 512..).take(len as usize).map(pattern).collect();
+            assert_eq!(driver.ram.bytes(BUFFER, len as usize), expected, "sector {sector}");
+        }
+    }
+
+    #[test]
+    fn requests_may_be_cut_anywhere() {
+        let mut driver = disk();
+        header(&mut driver, 0, 2);
+        driver.send(
+            0,
+            &[
+                Readable(HEADER, 7),
+                Readable(HEADER + 7, 9),
+                Writable(BUFFER + 4090, 500),
+                Writable(BUFFER + 0x4000, 13),
+            ],
+        );
+        assert_eq!(driver.used(0), [(0, 513)]);
+        let sector: Vec<u8> = (1024..1536).map(pattern).collect();
+        assert_eq!(driver.ram.bytes(BUFFER + 4090, 500), sector[..500]);
+        assert_eq!(driver.ram.bytes(BUFFER + 0x4000, 12), sector[500..]);
+        assert_eq!(driver.ram.bytes(BUFFER + 0x4000 + 12, 1), [0], "the last byte is the status");
+    }
+
+    #[test]
+    fn ranges_that_leave_the_disk_are_errors() {
+        let mut driver = disk();
+        for (sector, len) in [
+            (64, 512),
+            (63, 1024),
+            (u64::MAX, 512),
+            (u64::MAX / 512, 1024),
+            (1 << 55, 512),
+            (0, 511),
+        ] {
+            assert_eq!(request(&mut driver, 0, sector, len), (1, 0), "sector {sector:#x}");
+        }
+        assert!(!driver.failed());
+    }
+
+    #[test]
+    fn writes_are_errors_and_unknown_requests_unsupported() {
+        let mut driver = disk();
+        header(&mut driver, 1, 0);
+        driver.send(0, &[Readable(HEADER, 16), Readable(BUFFER, 512), Writable(STATUS_BYTE, 1)]);
+        assert_eq!(driver.ram.bytes(STATUS_BYTE, 1), [1]);
+        assert_eq!(driver.used(0).len(), 1);
+        for kind in [2, 11, 13, u32::MAX] {
+            assert_eq!(request(&mut driver, kind, 0, 512), (2, 0), "request {kind}");
+        }
+    }
+
+    #[test]
+    fn flush_succeeds() {
+        assert_eq!(request(&mut disk(), 4, 0, 0), (0, 1));
+    }
+
+    #[test]
+    fn the_serial_number_is_padded_with_zeros() {
+        let mut driver = disk();
+        assert_eq!(request(&mut driver, 8, 0, 20), (0, 21));
+        assert_eq!(driver.ram.bytes(BUFFER, 20), b"rootfs\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(request(&mut driver, 8, 0, 3), (0, 4));
+    }
+
+    #[test]
+    fn broken_requests_are_answered_as_far_as_there_is_room() {
+        let mut driver = disk();
+        driver.send(0, &[Readable(HEADER, 15), Writable(STATUS_BYTE, 1)]);
+        assert_eq!(driver.ram.bytes(STATUS_BYTE, 1), [1], "header cut short");
+        driver.send(0, &[Readable(HEADER, 16)]);
+        driver.send(0, &[Writable(STATUS_BYTE, 0)]);
+        assert_eq!(driver.used(0).len(), 3);
+        assert!(!driver.failed());
+    }
+
+    #[test]
+    fn the_configuration_describes_a_read_only_disk() {
+        let mut driver = disk();
+        let mut config =
+            |offset, size| driver.transport.read(0x100 + offset, size, &mut driver.ram);
+        assert_eq!(config(0, 8), SECTORS);
+        assert_eq!((config(8, 4), config(12, 4), config(20, 4)), (64 << 10, 126, 512));
+        assert_eq!(config(24, 8), 0);
+        assert_eq!(config(u64::MAX - 0x100, 8), 0);
+        let bits = driver.transport.device().features();
+        assert_eq!(bits, 1 << 1 | 1 << 2 | 1 << 5 | 1 << 6);
+        assert_eq!(driver.get(0x08), 2);
+    }
+
+    #[test]
+    fn a_partial_last_sector_does_not_exist() {
+        let mut driver = Driver::start(Block::new(Box::new(Pattern(1000)), ""));
+        assert_eq!(driver.transport.read(0x100, 8, &mut driver.ram), 1);
+        assert_eq!(request(&mut driver, 0, 1, 512), (1, 0));
+    }
+
+    #[test]
+    fn the_largest_request_fits_a_chain() {
+        assert!(u64::from(SEG_MAX) * u64::from(SIZE_MAX) + 17 <= super::super::MAX_CHAIN_BYTES);
+    }
+}

@@ -323,3 +323,139 @@ impl<D: VirtioDevice> MmioDevice for MmioTransport<D> {
         self.interrupt_status != 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devices::test_support::{
+        DATA, Driver, EVENT_IDX, INTERRUPT_ACK, INTERRUPT_STATUS, NEEDS_RESET, STATUS, Writable,
+        avail_at, counting_rng,
+    };
+
+    // Table 4.1 of the specification.
+    const DEVICE_FEATURES: u64 = 0x10;
+    const DEVICE_FEATURES_SEL: u64 = 0x14;
+    const QUEUE_READY: u64 = 0x44;
+
+    #[test]
+    fn the_registers_identify_a_version_2_device() {
+        let mut driver = Driver::stopped(counting_rng());
+        assert_eq!(driver.get(0x00), u64::from(u32::from_le_bytes(*b"virt")));
+        assert_eq!(driver.get(0x04), 2);
+        assert_eq!(driver.get(0xb0), 0xffff_ffff, "no shared memory");
+        assert_eq!(driver.get(0xfc), 0, "the configuration never changes");
+        let byte = driver.transport.read(0, 1, &mut driver.ram);
+        assert_eq!(byte, 0, "registers are words");
+    }
+
+    #[test]
+    fn ring_features_and_version_1_are_offered() {
+        let mut driver = Driver::stopped(counting_rng());
+        for (select, word) in [(0, 1 << 28 | 1 << 29), (1, 1), (2, 0)] {
+            driver.set(DEVICE_FEATURES_SEL, select);
+            assert_eq!(driver.get(DEVICE_FEATURES), word);
+        }
+    }
+
+    #[test]
+    fn features_that_were_not_offered_are_refused() {
+        for features in [1 << 32 | 1 << 33, 1 << 32 | 1, EVENT_IDX] {
+            let mut driver = Driver::stopped(counting_rng());
+            driver.set(STATUS, 3);
+            driver.accept(features);
+            driver.set(STATUS, 3 | 8);
+            assert_eq!(driver.get(STATUS), 3, "{features:#x}");
+        }
+    }
+
+    #[test]
+    fn buffers_wait_until_the_driver_is_ok() {
+        let mut driver = Driver::start(counting_rng());
+        driver.set(STATUS, 1 | 2 | 8);
+        driver.send(0, &[Writable(DATA, 1)]);
+        assert_eq!(driver.used(0), []);
+        driver.set(STATUS, 1 | 2 | 8 | 4);
+        driver.notify(0);
+        assert_eq!(driver.used(0).len(), 1);
+    }
+
+    #[test]
+    fn a_used_buffer_interrupts_until_acknowledged() {
+        let mut driver = Driver::start_with(counting_rng(), 0);
+        assert!(!driver.transport.irq());
+        driver.send(0, &[Writable(DATA, 1)]);
+        assert!(driver.transport.irq());
+        assert_eq!(driver.get(INTERRUPT_STATUS), 1);
+        driver.set(INTERRUPT_ACK, 1);
+        assert!(!driver.transport.irq());
+        driver.poll();
+        assert!(!driver.transport.irq(), "one interrupt for each buffer");
+    }
+
+    #[test]
+    fn a_driver_that_polls_gets_no_interrupts() {
+        let mut flags = Driver::start_with(counting_rng(), 0);
+        flags.ram.store(avail_at(0), &1_u16.to_le_bytes());
+        flags.send(0, &[Writable(DATA, 1)]);
+        assert!(!flags.transport.irq());
+        let mut events = Driver::start_with(counting_rng(), EVENT_IDX);
+        let used_event = avail_at(0) + 4 + 2 * 8;
+        events.ram.store(used_event, &1_u16.to_le_bytes());
+        events.send(0, &[Writable(DATA, 1)]);
+        assert!(!events.transport.irq(), "asked for the second buffer");
+        events.send(0, &[Writable(DATA, 1)]);
+        assert!(events.transport.irq());
+    }
+
+    #[test]
+    fn a_broken_protocol_asks_for_a_reset_which_repairs_the_device() {
+        let mut driver = Driver::start(counting_rng());
+        driver.ram.store(avail_at(0) + 2, &999_u16.to_le_bytes());
+        driver.notify(0);
+        assert_eq!(driver.get(STATUS) & NEEDS_RESET, NEEDS_RESET);
+        assert_eq!(driver.get(INTERRUPT_STATUS), 2);
+        driver.set(STATUS, 15);
+        assert_eq!(driver.get(STATUS) & NEEDS_RESET, NEEDS_RESET, "only a reset clears it");
+        driver.ram.store(avail_at(0) + 2, &0_u16.to_le_bytes());
+        driver.notify(0);
+        assert_eq!(driver.used(0), []);
+
+        driver.initialise(1 << 32);
+        assert!(!driver.transport.irq());
+        driver.send(0, &[Writable(DATA, 1)]);
+        assert_eq!(driver.used(0), [(0, 1)]);
+    }
+
+    #[test]
+    fn queues_that_do_not_exist_are_ignored() {
+        let mut driver = Driver::start(counting_rng());
+        for queue in [1, 0xffff_ffff] {
+            driver.set(0x30, queue);
+            driver.set(QUEUE_READY, 1);
+            assert_eq!(driver.get(QUEUE_READY), 0);
+            driver.notify(queue);
+        }
+        assert!(!driver.failed());
+    }
+
+    #[test]
+    fn a_malformed_queue_needs_a_reset() {
+        let mut driver = Driver::stopped(counting_rng());
+        driver.set(0x38, 0x1_0008);
+        driver.set(QUEUE_READY, 1);
+        assert!(driver.failed());
+        assert_eq!(driver.get(QUEUE_READY), 0);
+        assert!(!driver.transport.irq(), "no interrupts before the driver is ok");
+    }
+
+    #[test]
+    fn a_stopped_queue_serves_nothing() {
+        let mut driver = Driver::start(counting_rng());
+        driver.post(0, &[Writable(DATA, 1)]);
+        driver.set(0x30, 0);
+        driver.set(QUEUE_READY, 0);
+        driver.notify(0);
+        assert_eq!(driver.used(0), []);
+        assert!(!driver.failed());
+    }
+}

@@ -107,8 +107,8 @@ pub struct Queue {
     requested_avail: Option<u16>,
     /// Value of `next_used` when an interrupt was last considered.
     considered_used: u16,
-    /// Chains that may still be taken in this activation. A driver can let the used ring overlap
-    /// the available ring, so that completing a request makes another one available for ever.
+    /// Chains that may still be taken in this activation. A driver can aim what the device writes
+    /// at the available ring, so that serving a request makes another one available for ever.
     takes_left: u16,
     /// A returned chain, kept for its allocation.
     spare: Chain,
@@ -240,6 +240,7 @@ impl Queue {
         let head = load_u16(memory, ring + AVAIL_ELEMENT_LEN * slot)?;
         self.next_avail = self.next_avail.wrapping_add(1);
         self.takes_left -= 1;
+
         let mut chain = std::mem::take(&mut self.spare);
         chain.restart(head);
         self.collect(memory, &mut chain)?;
@@ -372,4 +373,197 @@ fn load_u16(memory: &dyn GuestMemory, at: u64) -> Result<u16, QueueError> {
 
 fn store(memory: &mut dyn GuestMemory, at: u64, bytes: &[u8]) -> Result<(), QueueError> {
     Ok(memory.write(GuestPhysAddr(at), bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devices::test_support::{
+        Buffer, DATA, Driver, EVENT_IDX, INDIRECT_DESC, Ram, Writable, avail_at, counting_rng,
+        rings_at, used_at,
+    };
+    use crate::devices::virtio::Rng;
+
+    const NEXT: u16 = 1;
+    const WRITE: u16 = 2;
+    const INDIRECT: u16 = 4;
+    const SIZE: u16 = 8;
+
+    fn start(features: u64) -> Driver<Rng> {
+        Driver::start_with(counting_rng(), features)
+    }
+
+    fn fault(driver: &Driver<Rng>) -> QueueError {
+        driver.transport.fault().expect("the device goes on")
+    }
+
+    /// Offers a head descriptor that the test wrote and returns what the device says of it.
+    fn fault_of_head(driver: &mut Driver<Rng>, head: u16) -> QueueError {
+        driver.offer(0, head);
+        driver.notify(0);
+        assert!(driver.failed());
+        fault(driver)
+    }
+
+    #[test]
+    fn rings_wrap_around() {
+        let mut driver = start(EVENT_IDX);
+        for round in 0..70_000_u32 {
+            let head = driver.post(0, &[Writable(DATA, 1)]);
+            driver.notify(0);
+            assert_eq!(driver.used(0), [(u32::from(head), 1)], "round {round}");
+        }
+    }
+
+    #[test]
+    fn indirect_tables_hold_more_than_the_queue() {
+        let mut driver = start(INDIRECT_DESC);
+        let table = DATA + 0x8000;
+        for index in 0..20 {
+            let more = if index < 19 { NEXT } else { 0 };
+            driver.descriptor(table, index, DATA, (3, WRITE | more, index + 1));
+        }
+        driver.descriptor(rings_at(0), 5, table, (20 * 16, INDIRECT, 0));
+        driver.offer(0, 5);
+        driver.notify(0);
+        assert_eq!(driver.used(0), [(5, 60)]);
+    }
+
+    #[test]
+    fn malformed_indirect_tables_stop_the_device() {
+        let table = DATA + 0x8000;
+        for (features, at, len, flags) in [
+            (0, table, 16, INDIRECT),
+            (INDIRECT_DESC, table, 16, INDIRECT | NEXT),
+            (INDIRECT_DESC, table, 0, INDIRECT),
+            (INDIRECT_DESC, table, 17, INDIRECT),
+            (INDIRECT_DESC, table, 16 * 1025, INDIRECT),
+            (INDIRECT_DESC, u64::MAX - 8, 16, INDIRECT),
+        ] {
+            let mut driver = start(features);
+            driver.descriptor(table, 0, DATA, (1, WRITE, 0));
+            driver.descriptor(rings_at(0), 0, at, (len, flags, 1));
+            let fault = fault_of_head(&mut driver, 0);
+            assert!(matches!(fault, QueueError::Indirect { head: 0, .. }), "{fault}");
+        }
+    }
+
+    #[test]
+    fn nested_indirect_tables_stop_the_device() {
+        let mut driver = start(INDIRECT_DESC);
+        driver.descriptor(DATA, 0, DATA, (16, INDIRECT, 0));
+        driver.descriptor(rings_at(0), 0, DATA, (16, INDIRECT, 0));
+        assert!(matches!(fault_of_head(&mut driver, 0), QueueError::Indirect { .. }));
+    }
+
+    #[test]
+    fn descriptor_loops_stop_the_device() {
+        let mut driver = start(0);
+        driver.descriptor(rings_at(0), 0, DATA, (0, WRITE | NEXT, 1));
+        driver.descriptor(rings_at(0), 1, DATA, (0, WRITE | NEXT, 0));
+        assert_eq!(fault_of_head(&mut driver, 0), QueueError::ChainTooLong { head: 0 });
+    }
+
+    #[test]
+    fn huge_lengths_stop_the_device() {
+        let mut driver = start(0);
+        driver.descriptor(rings_at(0), 3, DATA, (u32::MAX, WRITE, 0));
+        assert_eq!(fault_of_head(&mut driver, 3), QueueError::ChainTooLarge { head: 3 });
+    }
+
+    #[test]
+    fn descriptor_indices_outside_the_table_stop_the_device() {
+        let mut driver = start(0);
+        let expected = QueueError::DescriptorIndex { index: SIZE, len: SIZE };
+        assert_eq!(fault_of_head(&mut driver, SIZE), expected);
+        let mut driver = start(0);
+        driver.descriptor(rings_at(0), 0, DATA, (1, WRITE | NEXT, SIZE));
+        assert_eq!(fault_of_head(&mut driver, 0), expected);
+    }
+
+    #[test]
+    fn buffers_outside_ram_stop_the_device() {
+        for at in [0, 0x7fff_ffff, 0x8020_0000 - 1, u64::MAX - 1, 1 << 63] {
+            let mut driver = start(0);
+            driver.post(0, &[Buffer::Writable(at, 2)]);
+            driver.notify(0);
+            assert!(matches!(fault(&driver), QueueError::NotRam(_)), "{at:#x}");
+        }
+    }
+
+    #[test]
+    fn an_available_index_too_far_ahead_stops_the_device() {
+        let mut driver = start(0);
+        driver.ram.store(avail_at(0) + 2, &(SIZE + 1).to_le_bytes());
+        driver.notify(0);
+        assert_eq!(fault(&driver), QueueError::AvailableIndex { index: SIZE + 1, expected: 0 });
+    }
+
+    #[test]
+    fn requests_that_make_more_available_do_not_keep_the_device_busy() {
+        let mut ram = Ram::new(0x2_0000);
+        let mut queue = Queue::new(SIZE);
+        queue.set_size(SIZE);
+        *queue.addresses_mut().unwrap() =
+            RingAddresses { desc: rings_at(0), driver: avail_at(0), device: used_at(0) };
+        queue.start(RingFeatures::default()).unwrap();
+        for activation in 0..3 {
+            queue.activate();
+            for taken in 0..=SIZE {
+                let index = (activation * SIZE + taken).wrapping_add(1);
+                ram.store(avail_at(0) + 2, &index.to_le_bytes());
+                let chain = queue.take(&mut ram).unwrap();
+                assert_eq!(chain.is_some(), taken < SIZE, "after {taken}");
+            }
+        }
+    }
+
+    #[test]
+    fn malformed_queues_do_not_start() {
+        for (size, desc, driver_area, device_area) in [
+            (0, rings_at(0), avail_at(0), used_at(0)),
+            (3, rings_at(0), avail_at(0), used_at(0)),
+            (16, rings_at(0), avail_at(0), used_at(0)),
+            (8, rings_at(0) + 8, avail_at(0), used_at(0)),
+            (8, rings_at(0), avail_at(0) + 1, used_at(0)),
+            (8, rings_at(0), avail_at(0), used_at(0) + 2),
+            (8, u64::MAX - 15, avail_at(0), used_at(0)),
+            (8, rings_at(0), u64::MAX - 1, used_at(0)),
+            (8, rings_at(0), avail_at(0), u64::MAX - 3),
+        ] {
+            let mut queue = Queue::new(SIZE);
+            queue.set_size(size);
+            *queue.addresses_mut().unwrap() =
+                RingAddresses { desc, driver: driver_area, device: device_area };
+            let started = queue.start(RingFeatures::default());
+            assert!(matches!(started, Err(QueueError::Malformed { .. })), "size {size}");
+            assert!(!queue.ready());
+        }
+    }
+
+    #[test]
+    fn an_idle_queue_asks_to_be_notified_of_the_next_buffer() {
+        let mut driver = start(EVENT_IDX);
+        let avail_event = used_at(0) + 4 + 8 * u64::from(SIZE);
+        for expected in 1..=3 {
+            driver.post(0, &[Writable(DATA, 1)]);
+            driver.notify(0);
+            assert_eq!(driver.ram.u16_at(avail_event), expected);
+        }
+    }
+
+    #[test]
+    fn events_pass_as_section_2_7_7_says() {
+        for (event, old, new, passed) in [
+            (0, 0, 1, true),
+            (1, 0, 1, false),
+            (4, 2, 5, true),
+            (5, 2, 5, false),
+            (1, 2, 5, false),
+            (0xffff, 0xfffe, 1, true),
+            (1, 0xfffe, 1, false),
+        ] {
+            assert_eq!(event_passed(event, old, new), passed, "{event} in {old}..{new}");
+        }
+    }
 }

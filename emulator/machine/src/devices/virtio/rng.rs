@@ -67,3 +67,40 @@ impl VirtioDevice for Rng {
 
     fn reset(&mut self) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::devices::test_support::{DATA, Driver, Readable, Writable, counting_rng};
+
+    #[test]
+    fn requests_are_filled_with_entropy() {
+        let mut driver = Driver::start(counting_rng());
+        driver.send(0, &[Writable(DATA, 2), Writable(DATA + 0x100, 3)]);
+        assert_eq!(driver.used(0), [(0, 5)]);
+        assert_eq!(driver.ram.bytes(DATA, 3), [1, 2, 0]);
+        assert_eq!(driver.ram.bytes(DATA + 0x100, 4), [3, 4, 5, 0]);
+    }
+
+    #[test]
+    fn a_request_gets_at_most_a_page() {
+        let mut driver = Driver::start(counting_rng());
+        driver.send(0, &[Writable(DATA, 0x10_0000)]);
+        assert_eq!(driver.used(0), [(0, 4096)]);
+    }
+
+    #[test]
+    fn a_request_without_room_is_given_back_empty() {
+        let mut driver = Driver::start(counting_rng());
+        driver.send(0, &[Readable(DATA, 64)]);
+        assert_eq!(driver.used(0), [(0, 0)]);
+        assert!(!driver.failed());
+    }
+
+    #[test]
+    fn it_is_an_entropy_device_with_one_queue() {
+        let mut driver = Driver::stopped(counting_rng());
+        assert_eq!(driver.get(0x08), 4);
+        driver.set(0x30, 1);
+        assert_eq!(driver.get(0x34), 0);
+    }
+}
