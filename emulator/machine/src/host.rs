@@ -58,3 +58,17 @@ pub trait BlockSource {
     /// Fills `into` from byte `offset`; the range lies inside [`len`](Self::len).
     fn read(&mut self, offset: u64, into: &mut [u8]);
 }
+
+/// A file that RAM is loaded from at power-on.
+pub trait BootFile {
+    /// Size in bytes.
+    fn len(&self) -> u64;
+
+    /// Whether the file is empty.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Fills `into` from byte `offset`; the range lies inside [`len`](Self::len).
+    fn read(&mut self, offset: u64, into: &mut [u8]);
+}

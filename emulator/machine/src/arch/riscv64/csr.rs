@@ -1,0 +1,261 @@
+//! Control and status registers (volume II, chapter 12; volume I, section 6.1 and chapter 8).
+
+use super::{Mode, Riscv64, trap};
+use crate::arch::Trap;
+use crate::core::{Core, Pause};
+use crate::float::Flags;
+
+const FFLAGS: u16 = 0x001;
+const FRM: u16 = 0x002;
+const FCSR: u16 = 0x003;
+const SSTATUS: u16 = 0x100;
+const SIE: u16 = 0x104;
+const STVEC: u16 = 0x105;
+const SCOUNTEREN: u16 = 0x106;
+const SENVCFG: u16 = 0x10a;
+const SSCRATCH: u16 = 0x140;
+const SEPC: u16 = 0x141;
+const SCAUSE: u16 = 0x142;
+const STVAL: u16 = 0x143;
+const SIP: u16 = 0x144;
+const STIMECMP: u16 = 0x14d;
+const SATP: u16 = 0x180;
+const CYCLE: u16 = 0xc00;
+const TIME: u16 = 0xc01;
+const INSTRET: u16 = 0xc02;
+
+/// CY, TM and IR: the counters that `scounteren` opens to user mode.
+pub(super) const SCOUNTEREN_MASK: u64 = 0b111;
+
+/// Supervisor software interrupt, bit of `sip` and `sie`.
+pub(super) const SSI: u64 = 1 << 1;
+/// Supervisor timer interrupt.
+pub(super) const STI: u64 = 1 << 5;
+/// Supervisor external interrupt.
+pub(super) const SEI: u64 = 1 << 9;
+
+/// `senvcfg`: FIOM, and CBZE, which opens `cbo.zero` to user mode.
+const SENVCFG_MASK: u64 = 1 | SENVCFG_CBZE;
+pub(super) const SENVCFG_CBZE: u64 = 1 << 7;
+
+/// `satp` MODE field values.
+const SATP_MODE_SHIFT: u32 = 60;
+const SATP_BARE: u64 = 0;
+pub(super) const SATP_SV39: u64 = 8;
+/// `satp` PPN; the ASID field has no bits.
+pub(super) const SATP_PPN: u64 = (1 << 44) - 1;
+
+/// The supervisor's status register (section 12.1.1).
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sstatus(u64);
+
+impl Sstatus {
+    const SIE: u64 = 1 << 1;
+    const SPIE: u64 = 1 << 5;
+    const SPP: u64 = 1 << 8;
+    const FS: u64 = 0b11 << 13;
+    const SUM: u64 = 1 << 18;
+    const MXR: u64 = 1 << 19;
+    /// User mode is 64-bit, fixed.
+    const UXL_64: u64 = 0b10 << 32;
+    /// Some extension's state is dirty, read-only.
+    const SD: u64 = 1 << 63;
+    const WRITABLE: u64 = Self::SIE | Self::SPIE | Self::SPP | Self::FS | Self::SUM | Self::MXR;
+
+    fn read(self) -> u64 {
+        let dirty = if self.0 & Self::FS == Self::FS { Self::SD } else { 0 };
+        self.0 | Self::UXL_64 | dirty
+    }
+
+    pub(super) fn interrupts_enabled(self) -> bool {
+        self.0 & Self::SIE != 0
+    }
+
+    pub(super) fn user_memory(self) -> bool {
+        self.0 & Self::SUM != 0
+    }
+
+    pub(super) fn executable_readable(self) -> bool {
+        self.0 & Self::MXR != 0
+    }
+
+    pub(super) fn float_is_off(self) -> bool {
+        self.0 & Self::FS == 0
+    }
+
+    fn float_is_dirty(self) -> bool {
+        self.0 & Self::FS == Self::FS
+    }
+
+    pub(super) fn set_float_dirty(&mut self) {
+        self.0 |= Self::FS;
+    }
+
+    /// What trap entry does: stacks the mode and the interrupt enable.
+    pub(super) fn push(&mut self, from: Mode) {
+        let enabled = self.0 & Self::SIE != 0;
+        self.0 &= !(Self::SIE | Self::SPIE | Self::SPP);
+        if enabled {
+            self.0 |= Self::SPIE;
+        }
+        if from == Mode::Supervisor {
+            self.0 |= Self::SPP;
+        }
+    }
+
+    /// What `sret` does: unstacks them.
+    pub(super) fn pop(&mut self) -> Mode {
+        let mode = if self.0 & Self::SPP != 0 { Mode::Supervisor } else { Mode::User };
+        let enabled = self.0 & Self::SPIE != 0;
+        self.0 &= !(Self::SIE | Self::SPP);
+        self.0 |= Self::SPIE;
+        if enabled {
+            self.0 |= Self::SIE;
+        }
+        mode
+    }
+}
+
+/// Privilege and read-only rules that a CSR's number spells out (section 2.1).
+fn check_access(number: u16, writes: bool, mode: Mode) -> Option<()> {
+    let read_only = number >> 10 == 0b11;
+    let level = number >> 8 & 0b11;
+    let allowed = match mode {
+        Mode::User => level == 0,
+        Mode::Supervisor => level <= 1,
+    };
+    (allowed && !(read_only && writes)).then_some(())
+}
+
+/// Executes a Zicsr instruction; the result goes to `rd` and the write follows.
+pub(super) fn execute(core: &mut Core<Riscv64>, instruction: u32) -> Result<(), Trap> {
+    let number = (instruction >> 20) as u16;
+    let rd = instruction >> 7 & 31;
+    let rs1 = instruction >> 15 & 31;
+    let funct3 = instruction >> 12 & 7;
+    let operand = if funct3 & 4 != 0 { u64::from(rs1) } else { core.x[rs1 as usize] };
+    // csrrs and csrrc do not write when the source is x0 or zero.
+    let writes = funct3 & 3 == 1 || rs1 != 0;
+    let illegal = trap::illegal(instruction);
+    check_access(number, writes, core.arch.mode).ok_or(illegal)?;
+    let old = read(core, number).ok_or(illegal)?;
+    if writes {
+        let new = match funct3 & 3 {
+            1 => operand,
+            2 => old | operand,
+            _ => old & !operand,
+        };
+        write(core, number, new);
+    }
+    if rd != 0 {
+        core.x[rd as usize] = old;
+    }
+    Ok(())
+}
+
+fn read(core: &mut Core<Riscv64>, number: u16) -> Option<u64> {
+    if matches!(number, FFLAGS | FRM | FCSR) && core.arch.sstatus.float_is_off() {
+        return None;
+    }
+    if matches!(number, CYCLE | TIME | INSTRET)
+        && core.arch.mode == Mode::User
+        && core.arch.scounteren >> (number - CYCLE) & 1 == 0
+    {
+        return None;
+    }
+    let arch = &core.arch;
+    Some(match number {
+        FFLAGS => u64::from(core.fflags.bits()),
+        FRM => u64::from(core.frm),
+        FCSR => u64::from(core.fflags.bits()) | u64::from(core.frm) << 5,
+        SSTATUS => arch.sstatus.read(),
+        SIE => arch.sie,
+        STVEC => arch.stvec,
+        SCOUNTEREN => arch.scounteren,
+        SENVCFG => arch.senvcfg,
+        SSCRATCH => arch.sscratch,
+        SEPC => arch.sepc,
+        SCAUSE => arch.scause,
+        STVAL => arch.stval,
+        SIP => trap::pending(core),
+        STIMECMP => arch.stimecmp,
+        SATP => arch.satp,
+        CYCLE | INSTRET => core.instret(),
+        TIME => core.now_ns(),
+        _ => return None,
+    })
+}
+
+fn write(core: &mut Core<Riscv64>, number: u16, value: u64) {
+    match number {
+        FFLAGS => write_float(core, value, u64::from(core.frm)),
+        FRM => write_float(core, u64::from(core.fflags.bits()), value),
+        FCSR => write_float(core, value, value >> 5),
+        SSTATUS => write_sstatus(core, value),
+        SIE => core.arch.sie = value & (SSI | STI | SEI),
+        // Direct and vectored only; a reserved mode keeps the low bit's meaning.
+        STVEC => core.arch.stvec = value & !2,
+        SCOUNTEREN => core.arch.scounteren = value & SCOUNTEREN_MASK,
+        SENVCFG => core.arch.senvcfg = value & SENVCFG_MASK,
+        SSCRATCH => core.arch.sscratch = value,
+        SEPC => core.arch.sepc = value & !1,
+        SCAUSE => core.arch.scause = value,
+        STVAL => core.arch.stval = value,
+        SIP => core.arch.ssip = value & SSI != 0,
+        STIMECMP => set_timer(core, value),
+        SATP => write_satp(core, value),
+        _ => {}
+    }
+}
+
+fn write_float(core: &mut Core<Riscv64>, fflags: u64, frm: u64) {
+    core.fflags = Flags::from_bits(fflags as u8);
+    core.frm = (frm & 7) as u8;
+    core.arch.sstatus.set_float_dirty();
+    core.float_ready = true;
+}
+
+fn write_sstatus(core: &mut Core<Riscv64>, value: u64) {
+    let old = core.arch.sstatus;
+    core.arch.sstatus = Sstatus(value & Sstatus::WRITABLE);
+    core.float_ready = core.arch.sstatus.float_is_dirty();
+    if (old.0 ^ value) & Sstatus::MXR != 0 {
+        core.tlb.flush();
+    }
+    select_view(core);
+}
+
+/// Points the TLB and the jump cache at what the current mode may see.
+pub(super) fn select_view(core: &mut Core<Riscv64>) {
+    let view = match (core.arch.mode, core.arch.sstatus.user_memory()) {
+        (Mode::User, _) => 0,
+        (Mode::Supervisor, false) => 1,
+        (Mode::Supervisor, true) => 2,
+    };
+    core.tlb.select(view);
+    core.code.select(core.arch.mode == Mode::Supervisor);
+}
+
+/// Sets `stimecmp` and makes the run loop reckon with the new deadline.
+pub(super) fn set_timer(core: &mut Core<Riscv64>, deadline: u64) {
+    core.arch.stimecmp = deadline;
+    let now = core.now_ns();
+    core.arch.update_timer(now);
+    core.pause(Pause::Granted);
+}
+
+fn write_satp(core: &mut Core<Riscv64>, value: u64) {
+    let mode = value >> SATP_MODE_SHIFT;
+    // A write with an unsupported MODE has no effect at all (section 12.1.11).
+    if mode != SATP_BARE && mode != SATP_SV39 {
+        return;
+    }
+    core.arch.satp = value & (0xf << SATP_MODE_SHIFT | SATP_PPN);
+    core.tlb.flush();
+    core.code.forget_jumps();
+}
+
+/// The root page table, if paging is on.
+pub(super) fn root_table(satp: u64) -> Option<u64> {
+    (satp >> SATP_MODE_SHIFT == SATP_SV39).then_some((satp & SATP_PPN) << 12)
+}

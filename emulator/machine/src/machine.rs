@@ -1,0 +1,176 @@
+//! A whole machine: boot, run in slices, thaw.
+
+use std::rc::Rc;
+
+use crate::arch::riscv64::Riscv64;
+use crate::arch::riscv64::board::Board;
+use crate::arch::riscv64::platform::RAM_BASE;
+use crate::boot::{self, BootError, Kernel};
+use crate::core::{Core, Halt, Pause};
+use crate::devices::virtio::{Block, Console, Rng};
+use crate::devices::{GENERATION_ID_LEN, GoldfishRtc};
+use crate::host;
+use crate::ram::Ram;
+use crate::time::{DeviceClock, Timekeeper};
+
+/// Instructions between two looks at time and devices, well under a millisecond of work: bounds
+/// how late a timer or input can be while the guest computes.
+const SLICE: u64 = 100_000;
+
+/// What a machine is made of and starts from.
+pub struct Setup<'a> {
+    /// RAM in bytes, a multiple of 4096.
+    pub memory_bytes: u64,
+    /// Wall clock at power-on, nanoseconds since the Unix epoch.
+    pub epoch_ns: u64,
+    /// The kernel `Image`.
+    pub kernel: &'a mut dyn host::BootFile,
+    /// The initramfs, a cpio archive.
+    pub initramfs: &'a mut dyn host::BootFile,
+    /// The kernel's command line.
+    pub kernel_args: &'a str,
+    /// Randomness for the kernel's first use.
+    pub rng_seed: &'a [u8],
+    /// Names of the console's ports, by port number.
+    pub ports: &'a [&'a str],
+    /// Host side of the console ports.
+    pub console: Box<dyn host::Console>,
+    /// Host side of the entropy device.
+    pub entropy: Box<dyn host::Entropy>,
+    /// Read-only disks, `/dev/vda` first.
+    pub disks: Vec<Box<dyn host::BlockSource>>,
+    /// Where the kernel's messages go.
+    pub kernel_log: Box<dyn host::KernelLog>,
+}
+
+impl std::fmt::Debug for Setup<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setup")
+            .field("memory_bytes", &self.memory_bytes)
+            .field("kernel_args", &self.kernel_args)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a machine does after a slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It has more to do.
+    Running,
+    /// Nothing to do before console input arrives or this many nanoseconds have passed.
+    Idle {
+        /// `None`: only input can wake the guest.
+        wake_ns: Option<u64>,
+    },
+    /// The guest ended it.
+    Halted(Halt),
+}
+
+/// A riscv64 machine.
+#[derive(Debug)]
+pub struct Machine {
+    core: Core<Riscv64>,
+    time: Rc<Timekeeper>,
+}
+
+impl Machine {
+    /// Powers a machine on: RAM holds kernel, initramfs and device tree, the hart stands at the
+    /// kernel's entry.
+    ///
+    /// # Errors
+    /// If the kernel is not a riscv64 `Image`, or RAM is too small for the boot files.
+    pub fn new(setup: Setup<'_>) -> Result<Self, BootError> {
+        let time = Rc::new(Timekeeper::new(setup.epoch_ns));
+        let mut ram = Ram::new(RAM_BASE, setup.memory_bytes);
+        let mut kernel = Kernel {
+            image: setup.kernel,
+            initramfs: setup.initramfs,
+            args: setup.kernel_args,
+            rng_seed: setup.rng_seed,
+            virtio_slots: &Board::slots(setup.disks.len()),
+        };
+        let entry = boot::load(&mut ram, setup.memory_bytes, &mut kernel)?;
+        let ports = setup.ports.iter().map(ToString::to_string).collect();
+        let disks = setup.disks.into_iter().map(|disk| Block::new(disk, "rootfs"));
+        let board = Board::new(
+            GoldfishRtc::new(Box::new(DeviceClock(Rc::clone(&time)))),
+            Console::new(setup.console, ports),
+            Rng::new(setup.entropy),
+            disks,
+        );
+        let arch = Riscv64::new(setup.kernel_log);
+        let mut core = Core::new(ram, board, Rc::clone(&time), arch);
+        core.reset(entry.pc, entry.device_tree);
+        Ok(Self { core, time })
+    }
+
+    /// Executes one slice.
+    pub fn run_slice(&mut self) -> Status {
+        self.core.trim_code();
+        self.core.poll_devices();
+        let now = self.core.now_ns();
+        self.core.arch.update_timer(now);
+        let granted = self.granted(now);
+        match self.core.run(granted) {
+            Pause::Granted => Status::Running,
+            Pause::Halted(halt) => Status::Halted(halt),
+            Pause::Idle => self.idle(),
+        }
+    }
+
+    /// Instructions until the next timer is due, or a slice.
+    fn granted(&mut self, now: u64) -> u64 {
+        let instret = self.core.instret();
+        self.next_deadline(now)
+            .and_then(|deadline| self.time.instructions_until(deadline, instret))
+            .map_or(SLICE, |instructions| instructions.clamp(1, SLICE))
+    }
+
+    /// Guest time of the next event that no input causes.
+    fn next_deadline(&mut self, now: u64) -> Option<u64> {
+        let alarm = self.core.bus.rtc.ns_until_alarm().map(|ns| now.saturating_add(ns));
+        [alarm, self.core.arch.next_deadline()].into_iter().flatten().min()
+    }
+
+    fn idle(&mut self) -> Status {
+        let now = self.core.now_ns();
+        let wake_ns = self.next_deadline(now).map(|deadline| deadline.saturating_sub(now));
+        match wake_ns {
+            Some(ns) if self.time.is_virtual() => {
+                self.time.skip(ns);
+                Status::Running
+            }
+            _ => Status::Idle { wake_ns },
+        }
+    }
+
+    /// Goes on as one of many copies: time is the host's from now on, and the guest's kernel
+    /// learns from the new generation ID that its random state is not its own.
+    pub fn thaw(&mut self, clock: Box<dyn host::Clock>, generation: [u8; GENERATION_ID_LEN]) {
+        self.time.thaw(clock, self.core.instret());
+        self.core.bus.renew_generation(generation);
+    }
+
+    /// Console ports for which the guest has room and the host had nothing so far.
+    pub fn wanted_input(&self) -> impl Iterator<Item = u32> + '_ {
+        self.core.bus.console.device().wants_input()
+    }
+
+    /// Whether the host refused output that is still to be delivered.
+    #[must_use]
+    pub fn has_pending_output(&self) -> bool {
+        self.core.bus.console.device().has_pending_output()
+    }
+
+    /// Instructions retired since power-on.
+    #[must_use]
+    pub fn instret(&self) -> u64 {
+        self.core.instret()
+    }
+
+    /// Pages of RAM that were ever touched.
+    #[must_use]
+    pub fn touched_pages(&self) -> usize {
+        self.core.ram.touched_pages()
+    }
+}
