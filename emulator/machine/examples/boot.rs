@@ -90,6 +90,7 @@ fn main() {
     let status = loop {
         match machine.run_slice() {
             Status::Running => {}
+            Status::Idle { wake_ns: Some(ns) } => machine.skip_idle(ns),
             status => break status,
         }
     };

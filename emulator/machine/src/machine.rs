@@ -135,13 +135,13 @@ impl Machine {
     fn idle(&mut self) -> Status {
         let now = self.core.now_ns();
         let wake_ns = self.next_deadline(now).map(|deadline| deadline.saturating_sub(now));
-        match wake_ns {
-            Some(ns) if self.time.is_virtual() => {
-                self.time.skip(ns);
-                Status::Running
-            }
-            _ => Status::Idle { wake_ns },
-        }
+        Status::Idle { wake_ns }
+    }
+
+    /// Lets the `wake_ns` of [`Status::Idle`] pass at once. Without effect after the thaw, when
+    /// time passes by itself.
+    pub fn skip_idle(&mut self, ns: u64) {
+        self.time.skip(ns);
     }
 
     /// Goes on as one of many copies: time is the host's from now on, and the guest's kernel

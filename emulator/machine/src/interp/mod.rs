@@ -108,7 +108,7 @@ impl<A: Arch> Core<A> {
         use OpCode as C;
         use alu::{low, word};
 
-        let imm = op.imm as i64 as u64;
+        let imm = i64::from(op.imm) as u64;
         macro_rules! a {
             () => {
                 self.x[usize::from(op.rs1)]

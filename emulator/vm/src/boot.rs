@@ -1,0 +1,93 @@
+//! First half: power on, run until init is ready.
+
+use lithify_control::wire::WireError;
+use lithify_control::{BootConfig, port};
+use lithify_machine::host::BootFile;
+use lithify_machine::{BootError, Halt, Machine, Setup, Status};
+
+use crate::Frozen;
+use crate::bindings::{BootImport, Messages, Ports, Randomness, Rom};
+use crate::imports::BootItem;
+use crate::run::Handles;
+use crate::session::{Progress, Session};
+
+/// The kernel prints warnings and worse: every line costs boot instructions, and what stops a boot
+/// is at least a warning.
+const KERNEL_ARGS: &str = "console=hvc0 loglevel=5 panic=-1";
+
+/// Boots that take longer are stuck; a normal one is 25 million.
+const MAX_INSTRUCTIONS: u64 = 20_000_000_000;
+
+const NS_PER_SECOND: u64 = 1_000_000_000;
+
+/// Why there is no machine to freeze.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BootFailure {
+    #[error("boot configuration: {0}")]
+    Config(#[from] WireError),
+    #[error("boot configuration: kernel arguments are not UTF-8")]
+    KernelArgs,
+    #[error("{0}")]
+    Machine(#[from] BootError),
+    #[error("the guest ended before it was ready ({0:?})")]
+    Halted(Halt),
+    #[error("the guest waits for something that never comes")]
+    Stuck,
+    #[error("the guest was not ready after {MAX_INSTRUCTIONS} instructions")]
+    TooSlow,
+    #[error("init said {0:?} instead of being ready")]
+    Unexpected(Progress),
+}
+
+pub(crate) fn boot() -> Result<Frozen, BootFailure> {
+    let config = read_config()?;
+    let extra = str::from_utf8(&config.kernel_args).map_err(|_| BootFailure::KernelArgs)?;
+    let session = Session::new();
+    let handles = Handles {
+        randomness: Randomness::seeded(config.entropy_seed),
+        messages: Messages::booting(),
+    };
+    let mut machine = Machine::new(Setup {
+        memory_bytes: config.memory_bytes,
+        epoch_ns: config.epoch_seconds.saturating_mul(NS_PER_SECOND),
+        kernel: &mut BootImport(BootItem::Kernel),
+        initramfs: &mut BootImport(BootItem::Initramfs),
+        kernel_args: format!("{KERNEL_ARGS} {extra}").trim_end(),
+        rng_seed: &config.entropy_seed,
+        ports: &port::ALL,
+        console: Box::new(Ports(session.clone())),
+        entropy: Box::new(handles.randomness.clone()),
+        disks: vec![Box::new(Rom)],
+        kernel_log: Box::new(handles.messages.clone()),
+    })?;
+    run_until_ready(&mut machine, &session)?;
+    Ok(Frozen { machine, session, handles, process: config.process })
+}
+
+fn read_config() -> Result<BootConfig, WireError> {
+    let mut file = BootImport(BootItem::Config);
+    let mut bytes = vec![0; file.len() as usize];
+    file.read(0, &mut bytes);
+    BootConfig::decode(&bytes)
+}
+
+/// Runs until init has said that it is ready and the guest has nothing left to do: it is then
+/// blocked in the read that the start request will end.
+fn run_until_ready(machine: &mut Machine, session: &Session) -> Result<(), BootFailure> {
+    while machine.instret() < MAX_INSTRUCTIONS {
+        let status = machine.run_slice();
+        let ready = match session.progress() {
+            Progress::Working => false,
+            Progress::Ready => true,
+            other => return Err(BootFailure::Unexpected(other)),
+        };
+        match status {
+            Status::Idle { .. } if ready => return Ok(()),
+            Status::Idle { wake_ns: Some(ns) } => machine.skip_idle(ns),
+            Status::Idle { wake_ns: None } => return Err(BootFailure::Stuck),
+            Status::Halted(halt) => return Err(BootFailure::Halted(halt)),
+            Status::Running => {}
+        }
+    }
+    Err(BootFailure::TooSlow)
+}

@@ -1,0 +1,84 @@
+//! What this start asks for: the image's wish, WASI's arguments and environment, our runner's
+//! overrides.
+
+use lithify_control::wire::WireError;
+use lithify_control::{ImageProcess, Overrides, StartRequest, THAW_ENTROPY_LEN};
+
+use crate::wasi;
+
+/// Bytes of a generated host name, in hexadecimal half as many; as long as docker's.
+const HOSTNAME_BYTES: usize = 6;
+
+/// Why a start cannot be asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestError {
+    #[error("the runner's request: {0}")]
+    Overrides(#[from] WireError),
+    #[error("no command specified: the image has neither ENTRYPOINT nor CMD")]
+    NoCommand,
+    #[error("the host has no randomness: {0}")]
+    NoRandomness(wasip1::Errno),
+}
+
+/// Reads the overrides that our own runner offers; other runtimes offer none.
+pub(crate) fn overrides() -> Result<Overrides, WireError> {
+    wasi::preopened_file(Overrides::DIRECTORY, Overrides::FILE)
+        .map_or_else(|| Ok(Overrides::default()), |bytes| Overrides::decode(&bytes))
+}
+
+/// The request for this start.
+pub(crate) fn start(
+    image: &ImageProcess,
+    overrides: &Overrides,
+) -> Result<StartRequest, RequestError> {
+    let arguments = wasi::arguments().into_iter().skip(1).collect();
+    let argv = command(image, overrides, arguments);
+    if argv.is_empty() {
+        return Err(RequestError::NoCommand);
+    }
+    let mut entropy = [0; THAW_ENTROPY_LEN];
+    wasi::random(&mut entropy).map_err(RequestError::NoRandomness)?;
+    Ok(StartRequest {
+        argv,
+        env: merge_environment(&image.env, wasi::environment()),
+        cwd: overrides.cwd.clone().unwrap_or_else(|| image.cwd.clone()),
+        user: overrides.user.clone().unwrap_or_else(|| image.user.clone()),
+        hostname: overrides.hostname.clone().map_or_else(random_hostname, Ok)?,
+        realtime_ns: wasi::realtime_ns(),
+        entropy,
+    })
+}
+
+/// Docker's rules: arguments replace `Cmd`; another entrypoint drops it.
+fn command(image: &ImageProcess, overrides: &Overrides, arguments: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let (entrypoint, cmd) = match &overrides.entrypoint {
+        Some(entrypoint) => (entrypoint, &[][..]),
+        None => (&image.entrypoint, &image.cmd[..]),
+    };
+    let arguments = if arguments.is_empty() { cmd.to_vec() } else { arguments };
+    entrypoint.iter().cloned().chain(arguments).collect()
+}
+
+/// The image's environment with the host's variables over it, each name once, in order of first
+/// appearance.
+fn merge_environment(image: &[Vec<u8>], host: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut merged = image.to_vec();
+    for variable in host {
+        let name = name_of(&variable).to_vec();
+        match merged.iter_mut().find(|old| name_of(old) == name) {
+            Some(old) => *old = variable,
+            None => merged.push(variable),
+        }
+    }
+    merged
+}
+
+fn name_of(variable: &[u8]) -> &[u8] {
+    variable.split(|byte| *byte == b'=').next().unwrap_or_default()
+}
+
+fn random_hostname() -> Result<Vec<u8>, RequestError> {
+    let mut bytes = [0; HOSTNAME_BYTES];
+    wasi::random(&mut bytes).map_err(RequestError::NoRandomness)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes())
+}

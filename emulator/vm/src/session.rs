@@ -1,0 +1,85 @@
+//! The conversation with init: frames out of and into the control port, and what it has come to.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use lithify_control::wire::WireError;
+use lithify_control::{Frame, FrameReader};
+
+/// How far the guest is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Booting, or running its container.
+    Working,
+    /// Ready to be frozen.
+    Ready,
+    /// The container has ended with this code.
+    Exited(u32),
+    /// The container could not start.
+    Failed { code: u32, message: Vec<u8> },
+    /// The guest does not speak the protocol.
+    Broken(WireError),
+}
+
+#[derive(Debug)]
+struct State {
+    reader: FrameReader,
+    to_guest: VecDeque<u8>,
+    progress: Progress,
+}
+
+/// Shared between the control port and the loop that drives the machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Session(Rc<RefCell<State>>);
+
+impl Session {
+    pub(crate) fn new() -> Self {
+        Self(Rc::new(RefCell::new(State {
+            reader: FrameReader::default(),
+            to_guest: VecDeque::new(),
+            progress: Progress::Working,
+        })))
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        self.0.borrow().progress.clone()
+    }
+
+    /// Asks for something; the guest is at work again.
+    pub(crate) fn send(&self, frame: &Frame) {
+        let mut state = self.0.borrow_mut();
+        state.to_guest.extend(frame.encode());
+        state.progress = Progress::Working;
+    }
+
+    /// Bytes from the guest.
+    pub(crate) fn receive(&self, bytes: &[u8]) {
+        let mut state = self.0.borrow_mut();
+        state.reader.push(bytes);
+        loop {
+            state.progress = match state.reader.next_frame() {
+                Ok(None) => return,
+                Ok(Some(Frame::Ready)) => Progress::Ready,
+                Ok(Some(Frame::Exit(code))) => Progress::Exited(code),
+                Ok(Some(Frame::Failed { code, message })) => Progress::Failed { code, message },
+                // Requests are the host's to make; a guest that sends one says nothing.
+                Ok(Some(Frame::Start(_) | Frame::Signal(_))) => continue,
+                Err(error) => {
+                    state.progress = Progress::Broken(error);
+                    return;
+                }
+            };
+        }
+    }
+
+    /// Fills `into` with bytes for the guest; returns how many.
+    pub(crate) fn take(&self, into: &mut [u8]) -> usize {
+        let mut state = self.0.borrow_mut();
+        let len = into.len().min(state.to_guest.len());
+        for (target, byte) in into.iter_mut().zip(state.to_guest.drain(..len)) {
+            *target = byte;
+        }
+        len
+    }
+}
