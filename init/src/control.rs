@@ -3,7 +3,6 @@
 use crate::error::{Context, Error};
 use crate::ports;
 use lithify_control::{Frame, FrameReader, StartRequest};
-use std::convert::Infallible;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -74,13 +73,13 @@ impl ControlPort {
         Ok(None)
     }
 
-    /// The host stops the machine when it has read the last frame; if it does not, this returns.
+    /// The host stops the machine once it has read the last frame. Returns if it does not, or
+    /// closes its side instead.
     ///
     /// # Errors
-    /// Always: [`Error::ControlClosed`] after [`LINGER`] at the latest.
-    pub(crate) fn wait_for_the_host_to_end_us(&mut self) -> Result<Infallible, Error> {
-        ports::wait_readable(&self.file, LINGER)?;
-        Err(Error::ControlClosed)
+    /// If the kernel refuses to wait.
+    pub(crate) fn linger(&mut self) -> Result<(), Error> {
+        ports::wait_readable(&self.file, LINGER)
     }
 }
 

@@ -32,7 +32,6 @@ mod streams;
 
 use error::Error;
 use lithify_control::Frame;
-use std::convert::Infallible;
 use std::ffi::c_int;
 
 /// The entry from the C runtime, in place of Rust's own: that aborts where the kernel found no
@@ -40,12 +39,13 @@ use std::ffi::c_int;
 // SAFETY: nothing else in this program is called `main`.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn main() -> c_int {
-    let Err(error) = boot();
-    log::error(&error);
+    if let Err(error) = boot() {
+        log::error(&error);
+    }
     ports::power_off();
 }
 
-fn boot() -> Result<Infallible, Error> {
+fn boot() -> Result<(), Error> {
     streams::occupy_standard_descriptors()?;
     mount::enter_own_root()?;
     let (mut control, host_ends) = ports::open()?;
@@ -65,5 +65,5 @@ fn boot() -> Result<Infallible, Error> {
         None => Frame::Exit(relay.run(&child, &mut control)?),
     };
     control.send(&end)?;
-    control.wait_for_the_host_to_end_us()
+    control.linger()
 }
