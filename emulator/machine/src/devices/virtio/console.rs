@@ -57,7 +57,9 @@ impl Console {
         self.ports.iter().filter(|port| port.wants_input()).map(Port::number)
     }
 
-    /// Whether the host refused output that the next poll offers again.
+    /// Whether the host refused output that the next poll offers again. Ports do not wait for one
+    /// another: what a guest wrote to one port last can arrive before older output that is pending
+    /// on another, so a host that stops at some message must first poll until nothing is pending.
     #[must_use]
     pub fn has_pending_output(&self) -> bool {
         self.ports.iter().any(Port::has_pending_output)
