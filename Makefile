@@ -71,12 +71,12 @@ test_environment = LITHIFY_BOOT_FILES=$(BOOT) LITHIFY_TEST_BASE=$(BASE) LITHIFY_
 .PHONY: test
 test: boot-files base examples ## every test but the slow ones
 	$(test_environment) $(CARGO) test --no-fail-fast
-	$(CARGO) test --no-fail-fast -p lithify-init
+	$(test_environment) $(CARGO) test --no-fail-fast -p lithify-init
 
 .PHONY: test-full
 test-full: boot-files base examples ## every test
 	$(test_environment) $(CARGO) test --no-fail-fast -- --include-ignored
-	$(CARGO) test --no-fail-fast -p lithify-init -- --include-ignored
+	$(test_environment) $(CARGO) test --no-fail-fast -p lithify-init -- --include-ignored
 
 .PHONY: bench
 bench: build boot-files base examples ## cold starts and throughput, with machine and versions

@@ -10,8 +10,8 @@ packages=(
     bc bison flex libelf-dev libssl-dev xz-utils
     # the Debian base image; uidmap lets a user other than root map ids
     debian-archive-keyring mmdebstrap python3 uidmap util-linux
-    # oracles of the tests: squashfs, riscv64 instructions, device trees
-    squashfs-tools qemu-user device-tree-compiler
+    # oracles of the tests: squashfs, riscv64 instructions and a whole machine, device trees
+    squashfs-tools qemu-user qemu-system-misc device-tree-compiler
 )
 
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }

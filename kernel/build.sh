@@ -32,7 +32,7 @@ digest() { sha256sum | cut -d' ' -f1; }
 # Everything the bytes depend on. The flags below are part of the recipe, this file.
 key=$({
     echo "$SOURCE_PACKAGE $SOURCE_VERSION $SOURCE_SHA256"
-    sha256sum <"$config"
+    grep -E '^(CONFIG_|# CONFIG_.* is not set$)' "$config"
     sha256sum <"$here/build.sh"
     "${cross}gcc" --version | head -n 1
     "${cross}ld" --version | head -n 1
