@@ -4,10 +4,9 @@
 //! Members are read in place. Only a compressed archive is first expanded into a temporary file.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
-use crate::blob::{check_digest, copy};
+use crate::blob::check_digest;
 use crate::compression::Compression;
 use crate::image::{check_layers, check_platform};
 use crate::layout::{Files, INDEX, Layout, MARKER};
@@ -27,7 +26,7 @@ const MAX_LINK_HOPS: usize = 8;
 /// Opens the image that `selection` asks for in the archive at `path`. A compressed archive is
 /// expanded into a temporary file of `store`, which vanishes with the image.
 pub fn open_archive(path: &Path, selection: &Selection, store: &Store) -> Result<Image, Error> {
-    let members = members(&plain_tar(Blob::open(path)?, store)?)?;
+    let members = members(&store.expand(&Blob::open(path)?)?)?;
     let has = |name: &str| members.contains_key(name.as_bytes());
     if has(MARKER) && has(INDEX) {
         return Layout { path: path.to_owned(), files: Files::Archive(members) }.open(selection);
@@ -37,24 +36,6 @@ pub fn open_archive(path: &Path, selection: &Selection, store: &Store) -> Result
     }
     let reason = format!("there is neither `{INDEX}` nor `{DOCKER_MANIFEST}` in it");
     Err(Error::NotAnImage { path: path.to_owned(), reason })
-}
-
-fn plain_tar(archive: Blob, store: &Store) -> Result<Blob, Error> {
-    let compression = Compression::detect(&archive)?;
-    if compression == Compression::None {
-        return Ok(archive);
-    }
-    let name = archive.name().to_owned();
-    let mut decoded =
-        compression.decode(archive.reader(), archive.len()).map_err(Error::read(&name))?;
-    let mut file = store.temporary_file()?;
-    let mut len = 0;
-    copy(&mut decoded, &name, |chunk| {
-        len += chunk.len() as u64;
-        file.write_all(chunk)
-            .map_err(|source| Error::Write { what: format!("the expanded {name}"), source })
-    })?;
-    Ok(Blob::whole(file, len, name))
 }
 
 /// The archive's files by name, links followed.

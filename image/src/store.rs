@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use crate::blob::{check_digest, copy};
+use crate::compression::Compression;
 use crate::digest::Hasher;
 use crate::{Blob, Digest, Error, Layer};
 
@@ -92,10 +93,25 @@ impl Store {
         self.get(&layer.diff_id)
     }
 
-    /// An unnamed file on the store's disk that vanishes when it is closed.
-    pub(crate) fn temporary_file(&self) -> Result<File, Error> {
-        tempfile::tempfile_in(&self.temporary)
-            .map_err(Error::io("create a file in", &self.temporary))
+    /// The uncompressed form of `archive`, which is the same blob if it is neither gzip nor zstd.
+    /// Otherwise it is expanded, within the caps, into an unnamed file on the store's disk that
+    /// vanishes with the last reference to it.
+    pub fn expand(&self, archive: &Blob) -> Result<Blob, Error> {
+        let compression = Compression::detect(archive)?;
+        if compression == Compression::None {
+            return Ok(archive.clone());
+        }
+        let name = archive.name();
+        let mut decoded =
+            compression.decode(archive.reader(), archive.len()).map_err(Error::read(name))?;
+        let mut file = tempfile::tempfile_in(&self.temporary)
+            .map_err(Error::io("create a file in", &self.temporary))?;
+        let mut len = 0;
+        copy(&mut decoded, name, |chunk| {
+            len += chunk.len() as u64;
+            file.write_all(chunk).map_err(Error::io("write a file in", &self.temporary))
+        })?;
+        Ok(Blob::whole(file, len, name.to_owned()))
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {

@@ -195,3 +195,6 @@ fn metadata(entry: &TarEntry) -> Metadata {
         xattrs: entry.xattrs.iter().cloned().collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

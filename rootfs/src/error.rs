@@ -83,7 +83,16 @@ pub enum Error {
     },
     /// The squashfs writer refused.
     #[error("squashfs: {0}")]
-    Squashfs(#[from] backhand::BackhandError),
+    Squashfs(backhand::BackhandError),
+}
+
+impl From<backhand::BackhandError> for Error {
+    fn from(error: backhand::BackhandError) -> Self {
+        match error {
+            backhand::BackhandError::StdIo(source) => Self::write("the squashfs image")(source),
+            other => Self::Squashfs(other),
+        }
+    }
 }
 
 impl Error {

@@ -125,3 +125,6 @@ fn relative(path: &Path) -> Result<PathBuf, Error> {
     }
     Ok(relative)
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,8 @@ pub mod limits;
 mod node;
 mod squashfs;
 mod tar_writer;
+#[cfg(test)]
+mod testing;
 mod tree;
 
 pub use content::{Content, ContentReader};

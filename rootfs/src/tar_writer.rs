@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn record_lengths_count_their_own_digits() {
         for (value_len, start) in
-            [(1, "5 a="), (4, "8 a="), (5, "9 a="), (6, "11 a="), (92, "98 a=")]
+            [(1, "6 a="), (4, "9 a="), (5, "11 a="), (93, "99 a="), (94, "101 a=")]
         {
             let mut records = Vec::new();
             record(&mut records, b"a", &vec![b'v'; value_len]);
