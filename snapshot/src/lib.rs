@@ -1,1 +1,28 @@
 //! Boot once, freeze, seal the rootfs in, read artifacts back.
+//!
+//! The stage is handed the emulator as a `.wasm` file and never links it:
+//!
+//! 1. [`freeze`] runs the emulator until the guest's init asks to be frozen and takes its memory
+//!    and globals as a module that continues from there;
+//! 2. [`seal`] replaces the emulator's imports of the build's files by the rootfs itself, one
+//!    passive data segment, and puts the custom sections in front;
+//! 3. [`inspect`] reads sizes, imports and custom sections without running anything, and
+//!    [`check`] says from them whether something of the host is left.
+//!
+//! Equal inputs give equal bytes: nothing here reads a clock, a path or randomness, and the
+//! emulator cannot, since every call that would is refused until the freeze.
+
+mod check;
+mod file_walk;
+mod freeze;
+mod host;
+mod imports;
+mod inspect;
+mod rom;
+mod sections;
+
+pub use check::{CheckError, check};
+pub use freeze::{FreezeError, Frozen, Machine, freeze};
+pub use inspect::{InspectError, Report, Sizes, inspect};
+pub use rom::{SealError, seal};
+pub use sections::{Manifest, Sections};

@@ -1,0 +1,192 @@
+//! Boots the emulator to its `Ready` and takes the instance's state as a module.
+
+use crate::host::{self, BootHost};
+use crate::imports::{BuildImport, LITHIFY, WASI};
+use lithify_control::BootConfig;
+use lithify_runner::{CompiledCache, Engine, RunnerError};
+use std::fs::File;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use wasmtime::{Instance, Module, Store, Val};
+use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
+
+/// The export that boots the machine.
+const INITIALIZE: &str = "wizer-initialize";
+/// The export that a WASI reactor wants called first.
+const REACTOR: &str = "_initialize";
+
+/// Everything that decides a boot.
+#[derive(Debug)]
+pub struct Machine {
+    /// The emulator, a wasm32-wasip1 reactor.
+    pub emulator: Vec<u8>,
+    /// The kernel `Image`.
+    pub kernel: Vec<u8>,
+    /// The initramfs, cpio.
+    pub initramfs: Vec<u8>,
+    /// Parameters.
+    pub config: BootConfig,
+    /// The root file system image, read at positions.
+    pub rootfs: File,
+}
+
+/// A module that continues where the boot ended, its rootfs still an import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frozen(pub(crate) Vec<u8>);
+
+impl Frozen {
+    /// The module.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Why there is nothing to freeze.
+#[derive(Debug, thiserror::Error)]
+pub enum FreezeError {
+    /// The emulator file is not what this version works with.
+    #[error("the emulator does not fit this version: {0}")]
+    Emulator(String),
+    /// The emulator could not be compiled, or its compiled form not kept.
+    #[error("cannot compile the emulator: {0}")]
+    Compile(#[from] RunnerError),
+    /// The rootfs image could not be measured.
+    #[error("cannot read the rootfs image: {0}")]
+    Rootfs(#[source] io::Error),
+    /// The emulator asked the host for what it must ask again after every thaw.
+    #[error("the emulator called `{call}` before the freeze\n{log}")]
+    TouchedHost {
+        /// The WASI call.
+        call: String,
+        /// What was printed last.
+        log: String,
+    },
+    /// The guest did not get as far as asking for the freeze.
+    #[error(
+        "the machine did not come up with {} MiB of memory: {reason}\n{log}\n\
+         if the kernel ran out of memory, build with a larger --memory",
+        memory_bytes >> 20
+    )]
+    DidNotComeUp {
+        /// The guest's RAM in bytes.
+        memory_bytes: u64,
+        /// How the emulator ended.
+        reason: String,
+        /// The kernel's last lines.
+        log: String,
+    },
+}
+
+/// Boots `machine` and freezes it. `log` gets the kernel's messages by line. The compiled
+/// emulator is kept in `cache`: it is the same for all builds.
+///
+/// # Errors
+/// If the emulator is not usable or the guest ends before it is ready.
+pub fn freeze(
+    engine: &Engine,
+    cache: &CompiledCache,
+    machine: Machine,
+    log: impl FnMut(&[u8]) + Send + 'static,
+) -> Result<Frozen, FreezeError> {
+    let emulator = |error: wasmtime::Error| FreezeError::Emulator(error.root_cause().to_string());
+    let wasm = machine.emulator.clone();
+    let memory_bytes = machine.config.memory_bytes;
+    let mut wizer = Wizer::new();
+    wizer.init_func(INITIALIZE);
+    let (context, instrumented) = wizer.instrument(&wasm).map_err(emulator)?;
+    let module = cache.module(engine, &instrumented)?;
+    check_imports(&module)?;
+
+    let host = BootHost::new(machine, Box::new(log)).map_err(FreezeError::Rootfs)?;
+    let mut store = Store::new(engine.wasmtime(), host);
+    let instance = instantiate(&mut store, &module).map_err(emulator)?;
+    let outcome = boot(&mut store, &instance)?;
+    if let Some(call) = store.data().touched() {
+        let (call, log) = (call.to_owned(), store.data().log_tail());
+        return Err(FreezeError::TouchedHost { call, log });
+    }
+    outcome.map_err(|error| FreezeError::DidNotComeUp {
+        memory_bytes,
+        reason: error.root_cause().to_string(),
+        log: store.data().log_tail(),
+    })?;
+    let mut state = Booted { store: &mut store, instance };
+    complete(wizer.snapshot(&context, &mut state)).map(Frozen).map_err(emulator)
+}
+
+fn check_imports(module: &Module) -> Result<(), FreezeError> {
+    let unknown = module.imports().find(|import| match import.module() {
+        LITHIFY => BuildImport::of_name(import.name()).is_none(),
+        other => other != WASI,
+    });
+    match unknown {
+        None => Ok(()),
+        Some(import) => Err(FreezeError::Emulator(format!(
+            "it imports `{}` from `{}`",
+            import.name(),
+            import.module()
+        ))),
+    }
+}
+
+fn instantiate(store: &mut Store<BootHost>, module: &Module) -> wasmtime::Result<Instance> {
+    let linker = host::link(store, module)?;
+    let instance = linker.instantiate(&mut *store, module)?;
+    let memory = instance.get_memory(&mut *store, "memory");
+    store.data_mut().set_memory(memory);
+    Ok(instance)
+}
+
+/// The outer error is a wrong emulator, the inner one a machine that ended.
+fn boot(
+    store: &mut Store<BootHost>,
+    instance: &Instance,
+) -> Result<wasmtime::Result<()>, FreezeError> {
+    for name in [REACTOR, INITIALIZE] {
+        let function = instance
+            .get_typed_func::<(), ()>(&mut *store, name)
+            .map_err(|error| FreezeError::Emulator(error.root_cause().to_string()))?;
+        if let Err(error) = function.call(&mut *store, ()) {
+            return Ok(Err(error));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// State of the instance after the boot, as wizer asks for it.
+struct Booted<'a> {
+    store: &'a mut Store<BootHost>,
+    instance: Instance,
+}
+
+impl InstanceState for Booted<'_> {
+    async fn global_get(&mut self, name: &str, _: ValType) -> SnapshotVal {
+        let global = self.instance.get_global(&mut *self.store, name);
+        match global.expect("wizer exports every mutable global").get(&mut *self.store) {
+            Val::I32(value) => SnapshotVal::I32(value),
+            Val::I64(value) => SnapshotVal::I64(value),
+            Val::F32(bits) => SnapshotVal::F32(bits),
+            Val::F64(bits) => SnapshotVal::F64(bits),
+            Val::V128(value) => SnapshotVal::V128(value.as_u128()),
+            other => {
+                unreachable!("wizer refuses mutable globals of type {:?}", other.ty(&*self.store))
+            }
+        }
+    }
+
+    async fn memory_contents(&mut self, name: &str, contents: impl FnOnce(&[u8]) + Send) {
+        let memory = self.instance.get_memory(&mut *self.store, name);
+        contents(memory.expect("wizer exports every memory").data(&*self.store));
+    }
+}
+
+/// Wizer is written for asynchronous engines; [`Booted`] never waits, so one poll is enough.
+fn complete<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("no future of `Booted` waits"),
+    }
+}

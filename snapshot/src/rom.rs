@@ -1,0 +1,356 @@
+//! Seals the rootfs into a frozen module.
+//!
+//! The rootfs becomes ONE passive data segment at the end of the data section. It lies outside
+//! linear memory, costs a start nothing and is mapped from the compiled form as it is touched.
+//! The emulator reaches it through the function that used to be the import `rom_read` and is now
+//! a bounds check and one `memory.init`.
+//!
+//! The imports from `lithify` leave the import section and return, in the same order, as the
+//! first defined functions. So functions that were defined keep their indices, and only
+//! the remaining imports move up.
+
+use crate::imports::{BuildImport, LITHIFY};
+use crate::{Frozen, Sections};
+use std::io::{self, Read, Write};
+use wasm_encoder::reencode::{self, Reencode};
+use wasm_encoder::{
+    BlockType, CodeSection, CustomSection, DataCountSection, ElementSection, Encode, ExportSection,
+    Function, FunctionSection, GlobalSection, ImportSection, Module, RawSection, Section,
+    SectionId, TableSection,
+};
+use wasmparser::{BinaryReader, FuncType, Import, Parser, Payload, TypeRef};
+
+/// A section's length is a `u32`, and so are the engine's data offsets.
+const MAX_DATA_SECTION: u64 = u32::MAX as u64;
+/// Flag of a passive data segment.
+const PASSIVE: u8 = 1;
+/// The only memory of an emulator.
+const MEMORY: u32 = 0;
+
+/// Why a frozen module could not be sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The frozen module does not have the expected shape.
+    #[error("the frozen machine cannot be sealed: {0}")]
+    Module(String),
+    /// Rootfs and memory image together pass what a module can hold.
+    #[error(
+        "the rootfs image is too large: {rom} bytes and {image} bytes of frozen memory, \
+         a WebAssembly module holds {MAX_DATA_SECTION} bytes of data"
+    )]
+    TooLarge {
+        /// Length of the rootfs image in bytes.
+        rom: u64,
+        /// Length of the frozen memory in bytes.
+        image: u64,
+    },
+    /// The rootfs image could not be read.
+    #[error("cannot read the rootfs image: {0}")]
+    ReadRom(#[source] io::Error),
+    /// The rootfs image is not as long as announced.
+    #[error("the rootfs image changed while it was read: {found} bytes, {expected} expected")]
+    RomLength {
+        /// Bytes read.
+        found: u64,
+        /// Bytes announced.
+        expected: u64,
+    },
+    /// The artifact could not be written.
+    #[error("cannot write the artifact: {0}")]
+    Write(#[source] io::Error),
+}
+
+impl From<wasmparser::Error> for SealError {
+    fn from(error: wasmparser::Error) -> Self {
+        Self::Module(error.to_string())
+    }
+}
+
+impl From<reencode::Error> for SealError {
+    fn from(error: reencode::Error) -> Self {
+        match error {
+            reencode::Error::ParseError(error) => error.into(),
+            other => Self::Module(other.to_string()),
+        }
+    }
+}
+
+/// Writes the artifact: `frozen` with `rom_len` bytes of `rom` inside. The rootfs is streamed,
+/// never held in memory.
+///
+/// # Errors
+/// If the parts pass 4 GiB, `rom` is not `rom_len` bytes long, or reading or writing fails.
+pub fn seal(
+    frozen: &Frozen,
+    rom: impl Read,
+    rom_len: u64,
+    sections: &Sections,
+    out: &mut impl Write,
+) -> Result<(), SealError> {
+    let outline = Outline::read(&frozen.0)?;
+    let data_len = outline.sealed_data_len(rom_len)?;
+    let module = Sealing { outline: &outline, rom_len }.module(&frozen.0, sections)?;
+    let mut header = vec![u8::from(SectionId::Data)];
+    data_len.encode(&mut header);
+    (outline.data_count + 1).encode(&mut header);
+    let mut rom_header = vec![PASSIVE];
+    leb_u32(rom_len).encode(&mut rom_header);
+    for part in [&module[..], &header, outline.segments, &rom_header] {
+        out.write_all(part).map_err(SealError::Write)?;
+    }
+    copy_rom(rom, rom_len, out)
+}
+
+/// Checked by [`Outline::sealed_data_len`] before anything is written.
+fn leb_u32(len: u64) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+fn encoded_len(value: u32) -> u64 {
+    let mut bytes = Vec::new();
+    value.encode(&mut bytes);
+    bytes.len() as u64
+}
+
+fn copy_rom(mut rom: impl Read, rom_len: u64, out: &mut impl Write) -> Result<(), SealError> {
+    const PIECE: usize = 1 << 20;
+    let mut buffer = vec![0; PIECE];
+    let mut found = 0;
+    loop {
+        let len = match rom.read(&mut buffer) {
+            Ok(len) => len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(SealError::ReadRom(error)),
+        };
+        found += len as u64;
+        if found > rom_len || len == 0 {
+            break;
+        }
+        out.write_all(&buffer[..len]).map_err(SealError::Write)?;
+    }
+    if found == rom_len { Ok(()) } else { Err(SealError::RomLength { found, expected: rom_len }) }
+}
+
+/// What must be known of a module before the first section is written.
+struct Outline<'a> {
+    imports: Vec<Import<'a>>,
+    /// For each imported function, in order: its type index, and what it is if it goes.
+    functions: Vec<(u32, Option<BuildImport>)>,
+    data_count: u32,
+    /// The data section without its count.
+    segments: &'a [u8],
+}
+
+impl<'a> Outline<'a> {
+    fn read(wasm: &'a [u8]) -> Result<Self, SealError> {
+        let mut types: Vec<FuncType> = Vec::new();
+        let mut imports = Vec::new();
+        let mut data = None;
+        for payload in Parser::new(0).parse_all(wasm) {
+            match payload? {
+                Payload::TypeSection(section) => {
+                    types = section.into_iter_err_on_gc_types().collect::<Result<_, _>>()?;
+                }
+                Payload::ImportSection(section) => {
+                    imports = section.into_imports().collect::<Result<_, _>>()?;
+                }
+                Payload::DataSection(section) => {
+                    let mut reader = BinaryReader::new(&wasm[section.range()], 0);
+                    let count = reader.read_var_u32()?;
+                    data = Some((count, reader.read_bytes(reader.bytes_remaining())?));
+                }
+                _ => {}
+            }
+        }
+        let functions = imported_functions(&imports, &types)?;
+        let (data_count, segments) =
+            data.ok_or_else(|| SealError::Module("it has no data section".into()))?;
+        Ok(Self { imports, functions, data_count, segments })
+    }
+
+    /// Length of the data section with the rootfs in it, without its header.
+    fn sealed_data_len(&self, rom_len: u64) -> Result<u32, SealError> {
+        let image = self.segments.len() as u64;
+        let counts = encoded_len(self.data_count + 1) + 1 + encoded_len(leb_u32(rom_len));
+        let total = image.checked_add(counts).and_then(|sum| sum.checked_add(rom_len));
+        total
+            .and_then(|total| u32::try_from(total).ok())
+            .ok_or(SealError::TooLarge { rom: rom_len, image })
+    }
+
+    fn kept(&self) -> usize {
+        self.functions.iter().filter(|(_, gone)| gone.is_none()).count()
+    }
+
+    /// The functions that return as defined ones, in order.
+    fn returning(&self) -> impl Iterator<Item = (u32, BuildImport)> {
+        self.functions.iter().filter_map(|(ty, gone)| Some((*ty, (*gone)?)))
+    }
+
+    fn index_of(&self, function: u32) -> u32 {
+        let Some((_, gone)) = self.functions.get(function as usize) else { return function };
+        let before = &self.functions[..function as usize];
+        let gone_before = before.iter().filter(|(_, gone)| gone.is_some()).count();
+        let index =
+            if gone.is_some() { self.kept() + gone_before } else { before.len() - gone_before };
+        index as u32
+    }
+}
+
+fn imported_functions(
+    imports: &[Import<'_>],
+    types: &[FuncType],
+) -> Result<Vec<(u32, Option<BuildImport>)>, SealError> {
+    let mut functions = Vec::new();
+    for import in imports {
+        let TypeRef::Func(ty) = import.ty else { continue };
+        let gone = (import.module == LITHIFY).then(|| {
+            BuildImport::of_name(import.name)
+                .filter(|known| types.get(ty as usize).is_some_and(|ty| known.has_type(ty)))
+                .ok_or_else(|| {
+                    SealError::Module(format!("unknown or mistyped import `{}`", import.name))
+                })
+        });
+        functions.push((ty, gone.transpose()?));
+    }
+    Ok(functions)
+}
+
+struct Sealing<'a> {
+    outline: &'a Outline<'a>,
+    rom_len: u64,
+}
+
+impl Reencode for Sealing<'_> {
+    type Error = std::convert::Infallible;
+
+    fn function_index(&mut self, function: u32) -> Result<u32, reencode::Error> {
+        Ok(self.outline.index_of(function))
+    }
+}
+
+impl Sealing<'_> {
+    /// Everything but the data section.
+    fn module(mut self, wasm: &[u8], sections: &Sections) -> Result<Vec<u8>, SealError> {
+        let mut to = Module::new();
+        let custom = sections.encode().map_err(|error| SealError::Module(error.to_string()))?;
+        for (name, data) in custom {
+            to.section(&CustomSection { name: name.into(), data: data.into() });
+        }
+        for payload in Parser::new(0).parse_all(wasm) {
+            self.section(payload?, wasm, &mut to)?;
+        }
+        Ok(to.finish())
+    }
+
+    fn section(
+        &mut self,
+        payload: Payload<'_>,
+        wasm: &[u8],
+        to: &mut Module,
+    ) -> Result<(), SealError> {
+        match payload {
+            Payload::ImportSection(_) => self.imports(to),
+            Payload::FunctionSection(section) => {
+                let mut functions = FunctionSection::new();
+                for (ty, _) in self.outline.returning() {
+                    functions.function(ty);
+                }
+                self.parse_function_section(&mut functions, section)?;
+                put(to, &functions)
+            }
+            Payload::TableSection(section) => {
+                let mut tables = TableSection::new();
+                self.parse_table_section(&mut tables, section)?;
+                put(to, &tables)
+            }
+            Payload::GlobalSection(section) => {
+                let mut globals = GlobalSection::new();
+                self.parse_global_section(&mut globals, section)?;
+                put(to, &globals)
+            }
+            Payload::ExportSection(section) => {
+                let mut exports = ExportSection::new();
+                self.parse_export_section(&mut exports, section)?;
+                put(to, &exports)
+            }
+            Payload::ElementSection(section) => {
+                let mut elements = ElementSection::new();
+                self.parse_element_section(&mut elements, section)?;
+                put(to, &elements)
+            }
+            Payload::StartSection { .. } => {
+                Err(SealError::Module("it has a start function".into()))
+            }
+            Payload::CodeSectionStart { range, .. } => {
+                put(to, &DataCountSection { count: self.outline.data_count + 1 })?;
+                self.code(&wasm[range], to)
+            }
+            // No index of a function in these.
+            Payload::TypeSection(section) => raw(to, SectionId::Type, &wasm[section.range()]),
+            Payload::MemorySection(section) => raw(to, SectionId::Memory, &wasm[section.range()]),
+            Payload::TagSection(section) => raw(to, SectionId::Tag, &wasm[section.range()]),
+            // Written by hand after all others, and the count before the code.
+            Payload::DataSection(_) | Payload::DataCountSection { .. } => Ok(()),
+            // Names, relocations and the like hold indices that have changed.
+            Payload::CustomSection(_) => Ok(()),
+            Payload::Version { .. } | Payload::CodeSectionEntry(_) | Payload::End(_) => Ok(()),
+            other => Err(SealError::Module(format!("unexpected part: {other:?}"))),
+        }
+    }
+
+    fn imports(&mut self, to: &mut Module) -> Result<(), SealError> {
+        let mut imports = ImportSection::new();
+        for import in self.outline.imports.iter().filter(|import| import.module != LITHIFY) {
+            self.parse_import(&mut imports, *import)?;
+        }
+        put(to, &imports)
+    }
+
+    fn code(&mut self, section: &[u8], to: &mut Module) -> Result<(), SealError> {
+        let mut code = CodeSection::new();
+        for (_, import) in self.outline.returning() {
+            code.function(&self.replacement(import));
+        }
+        let bodies = wasmparser::CodeSectionReader::new(BinaryReader::new(section, 0))?;
+        self.parse_code_section(&mut code, bodies)?;
+        put(to, &code)
+    }
+
+    fn replacement(&self, import: BuildImport) -> Function {
+        let mut body = Function::new([]);
+        let mut code = body.instructions();
+        match import {
+            BuildImport::RomLen => code.i64_const(self.rom_len.cast_signed()),
+            BuildImport::RomRead => code
+                // memory.init takes the low half of the offset only.
+                .local_get(1)
+                .i64_const(32)
+                .i64_shr_u()
+                .i64_eqz()
+                .if_(BlockType::Empty)
+                .local_get(0)
+                .local_get(1)
+                .i32_wrap_i64()
+                .local_get(2)
+                .memory_init(MEMORY, self.outline.data_count)
+                .else_()
+                .unreachable()
+                .end(),
+            BuildImport::BootLen | BuildImport::BootRead | BuildImport::BootLog => {
+                code.unreachable()
+            }
+        };
+        body.instructions().end();
+        body
+    }
+}
+
+fn put(to: &mut Module, section: &impl Section) -> Result<(), SealError> {
+    to.section(section);
+    Ok(())
+}
+
+fn raw(to: &mut Module, id: SectionId, data: &[u8]) -> Result<(), SealError> {
+    put(to, &RawSection { id: id.into(), data })
+}

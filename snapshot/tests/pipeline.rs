@@ -1,0 +1,229 @@
+//! From a small emulator to an artifact that runs.
+
+mod common;
+
+use common::{BOOT, Bench, MEMORY_BYTES, ROOTFS, RUN, emulator, sections};
+use lithify_control::Overrides;
+use lithify_runner::{Artifact, RunOptions, Streams, run};
+use lithify_snapshot::{CheckError, FreezeError, Frozen, SealError, check, inspect, seal};
+use std::fs;
+use std::io::{Cursor, Read, Seek};
+
+fn sealed(frozen: &Frozen, rom: &[u8]) -> Vec<u8> {
+    let mut artifact = Vec::new();
+    seal(frozen, rom, rom.len() as u64, &sections(), &mut artifact).unwrap();
+    artifact
+}
+
+#[test]
+fn artifact_continues_where_the_boot_ended() {
+    let bench = Bench::new();
+    let artifact = sealed(&bench.freeze(emulator(BOOT, RUN)).unwrap(), ROOTFS);
+    assert_eq!(*bench.log.lock().unwrap(), ["booting", "ready"]);
+
+    let path = bench.folder.path().join("app.wasm");
+    fs::write(&path, artifact).unwrap();
+    let mut stdout = tempfile::tempfile().unwrap();
+    let streams = Streams::new(
+        None,
+        stdout.try_clone().unwrap().into(),
+        tempfile::tempfile().unwrap().into(),
+    );
+    let options =
+        RunOptions { args: vec![], env: vec![], overrides: Overrides::default(), streams };
+    let artifact = Artifact::open(&bench.engine, &path, &bench.cache).unwrap();
+    assert_eq!(run(&bench.engine, &artifact, options).unwrap(), 42);
+
+    let mut output = Vec::new();
+    stdout.rewind().unwrap();
+    stdout.read_to_end(&mut output).unwrap();
+    let expected = [
+        &MEMORY_BYTES.to_le_bytes()[..],
+        &6_u64.to_le_bytes(),
+        &24_u64.to_le_bytes(),
+        b"hsqs",
+        b"a root file system",
+    ];
+    assert_eq!(output, expected.concat());
+}
+
+#[test]
+fn equal_inputs_give_equal_bytes() {
+    let (one, two) = (Bench::new(), Bench::new());
+    let build = |bench: &Bench| sealed(&bench.freeze(emulator(BOOT, RUN)).unwrap(), ROOTFS);
+    let first = build(&one);
+    assert!(first == build(&two), "two folders");
+    assert!(first == build(&one), "compiled emulator from the cache");
+}
+
+#[test]
+fn report_and_check_agree_that_nothing_of_the_host_is_left() {
+    let bench = Bench::new();
+    let artifact = sealed(&bench.freeze(emulator(BOOT, RUN)).unwrap(), ROOTFS);
+    wasmparser::validate(&artifact).unwrap();
+    let len = artifact.len() as u64;
+    let report = inspect(Cursor::new(artifact), len).unwrap();
+    assert_eq!(report.manifest, sections().manifest);
+    assert_eq!(report.image_config["os"], "linux");
+    assert_eq!(report.sizes.rom, ROOTFS.len() as u64);
+    assert_eq!(report.sizes.file, len);
+    assert!(report.sizes.image > 0 && report.sizes.image < 256, "{:?}", report.sizes);
+    assert_eq!(report.exports, ["memory", "_start"]);
+    assert_eq!(
+        report.imports,
+        ["fd_write", "proc_exit", "random_get"]
+            .map(|name| format!("wasi_snapshot_preview1.{name}"))
+    );
+    assert_eq!(check(&report), Ok(()));
+
+    let mut foreign = report.clone();
+    foreign.imports.push("wasi_snapshot_preview1x.y".into());
+    assert_eq!(check(&foreign), Err(CheckError::Import("wasi_snapshot_preview1x.y".into())));
+    let mut reactor = report.clone();
+    reactor.exports.push("_initialize".into());
+    assert_eq!(check(&reactor), Err(CheckError::Export("_initialize".into())));
+    let mut library = report.clone();
+    library.exports.pop();
+    assert_eq!(check(&library), Err(CheckError::NoExport("_start")));
+    let starting = lithify_snapshot::Report { has_start: true, ..report };
+    assert_eq!(check(&starting), Err(CheckError::Start));
+}
+
+#[test]
+fn build_calls_after_the_thaw_trap_and_rom_reads_are_bounded() {
+    let bench = Bench::new();
+    let cases = [
+        "(drop (call $boot_len (i32.const 0)))",
+        "(call $boot_read (i32.const 0) (i32.const 0) (i64.const 0) (i32.const 0))",
+        "(call $boot_log (i32.const 0) (i32.const 0))",
+        "(call $rom_read (i32.const 0) (i64.const 24) (i32.const 1))",
+        "(call $rom_read (i32.const 0) (i64.const 0x100000000) (i32.const 1))",
+        "(call $rom_read (i32.const -1) (i64.const 0) (i32.const 1))",
+    ];
+    for body in cases {
+        let path = bench.folder.path().join("app.wasm");
+        fs::write(&path, sealed(&bench.freeze(emulator(BOOT, body)).unwrap(), ROOTFS)).unwrap();
+        let null = || tempfile::tempfile().unwrap().into();
+        let options = RunOptions {
+            args: vec![],
+            env: vec![],
+            overrides: Overrides::default(),
+            streams: Streams::new(None, null(), null()),
+        };
+        let artifact = Artifact::open(&bench.engine, &path, &bench.cache).unwrap();
+        let error = run(&bench.engine, &artifact, options).unwrap_err().to_string();
+        assert!(error.starts_with("the artifact's machine stopped: wasm trap"), "{body}: {error}");
+    }
+}
+
+#[test]
+fn machine_that_does_not_come_up_shows_the_last_lines() {
+    let bench = Bench::new();
+    let boot = "(call $boot_log (i32.const 1024) (i32.const 8)) unreachable";
+    let error = bench.freeze(emulator(boot, RUN)).unwrap_err();
+    assert!(matches!(error, FreezeError::DidNotComeUp { .. }));
+    let message = error.to_string();
+    for expected in ["with 64 MiB of memory", "unreachable", "\nbooting\n", "--memory"] {
+        assert!(message.contains(expected), "{message:?} lacks {expected:?}");
+    }
+}
+
+#[test]
+fn calls_that_would_freeze_host_state_are_named() {
+    let bench = Bench::new();
+    let random = "(drop (call $random (i32.const 0) (i32.const 8)))";
+    let message = bench.freeze(emulator(random, RUN)).unwrap_err().to_string();
+    assert!(message.contains("called `random_get` before the freeze"), "{message}");
+
+    let print = "(i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 7))
+        (drop (call $fd_write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))";
+    let message = bench.freeze(emulator(print, RUN)).unwrap_err().to_string();
+    assert!(message.contains("called `fd_write` before the freeze\nbooting"), "{message}");
+}
+
+#[test]
+fn emulators_of_another_shape_are_refused() {
+    let bench = Bench::new();
+    let module = |text: &str| wat::parse_str(text).unwrap();
+    let cases = [
+        (b"not wasm".to_vec(), "does not fit"),
+        (module(r#"(module (memory (export "memory") 1))"#), "_initialize"),
+        (module(r#"(module (import "lithify" "new" (func)))"#), "imports `new` from `lithify`"),
+        (module(r#"(module (import "env" "f" (func)))"#), "imports `f` from `env`"),
+        (module(r#"(module (import "lithify" "rom_len" (func (result i32))))"#), "does not fit"),
+    ];
+    for (emulator, expected) in cases {
+        let message = bench.freeze(emulator).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message:?} lacks {expected:?}");
+    }
+}
+
+#[test]
+fn rootfs_that_is_not_as_long_as_announced_is_an_error() {
+    let bench = Bench::new();
+    let frozen = bench.freeze(emulator(BOOT, RUN)).unwrap();
+    for announced in [ROOTFS.len() as u64 - 1, ROOTFS.len() as u64 + 1] {
+        let error = seal(&frozen, ROOTFS, announced, &sections(), &mut Vec::new()).unwrap_err();
+        assert!(matches!(error, SealError::RomLength { .. }), "{error}");
+    }
+}
+
+#[test]
+fn rootfs_beyond_the_format_is_refused_before_anything_is_written() {
+    let bench = Bench::new();
+    let frozen = bench.freeze(emulator(BOOT, RUN)).unwrap();
+    for len in [u64::from(u32::MAX), 4 << 30, u64::MAX] {
+        let mut out = Vec::new();
+        let error = seal(&frozen, &[][..], len, &sections(), &mut out).unwrap_err();
+        assert!(matches!(error, SealError::TooLarge { .. }), "{error}");
+        assert!(out.is_empty());
+    }
+}
+
+#[test]
+fn full_disk_is_reported_as_such() {
+    let bench = Bench::new();
+    let frozen = bench.freeze(emulator(BOOT, RUN)).unwrap();
+    let mut small = [0; 64];
+    let error = seal(&frozen, ROOTFS, 24, &sections(), &mut &mut small[..]).unwrap_err();
+    assert!(matches!(error, SealError::Write(_)), "{error}");
+}
+
+#[test]
+fn every_truncation_and_every_flipped_byte_is_answered() {
+    let bench = Bench::new();
+    let artifact = sealed(&bench.freeze(emulator(BOOT, RUN)).unwrap(), ROOTFS);
+    let look = |bytes: &[u8]| inspect(Cursor::new(bytes), bytes.len() as u64);
+    for len in 0..artifact.len() {
+        // Only a cut between two sections can leave something whole.
+        if let Ok(report) = look(&artifact[..len]) {
+            assert!(check(&report).is_err() || report.sizes.rom == 0, "cut at {len}");
+        }
+    }
+    for at in 0..artifact.len() {
+        for flip in [0x01, 0x80, 0xff] {
+            let mut damaged = artifact.clone();
+            damaged[at] ^= flip;
+            // Damage in text or data goes unnoticed; what counts is that nothing panics.
+            let _: Result<_, _> = look(&damaged);
+        }
+    }
+    let message = look(&artifact[..artifact.len() - 1]).unwrap_err().to_string();
+    assert!(message.contains("cut off"), "{message}");
+}
+
+#[test]
+fn files_that_are_no_artifacts_are_named() {
+    let module = wat::parse_str("(module)").unwrap();
+    let cases: [(&[u8], &str); 5] = [
+        (b"", "cut off"),
+        (b"\x7fELF....", "compiled form"),
+        (b"\0asm\x0d\0\x01\0", "component"),
+        (b"FROM scratch", "not WebAssembly"),
+        (&module, "lithify did not make"),
+    ];
+    for (bytes, expected) in cases {
+        let error = inspect(Cursor::new(bytes), bytes.len() as u64).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error:?} lacks {expected:?}");
+    }
+}
