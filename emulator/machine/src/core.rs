@@ -6,7 +6,7 @@ use lithify_isa::{Op, OpCode};
 
 use crate::arch::{Access, Arch, Trap};
 use crate::arena::PAGE_SIZE;
-use crate::bus::GuestMemory;
+use crate::bus::{GuestMemory, GuestPhysAddr};
 use crate::code::{BlockId, CodeCache, MAX_BLOCK_LEN, next};
 use crate::float::Flags;
 use crate::ram::Ram;
@@ -176,14 +176,12 @@ impl<A: Arch> Core<A> {
         }
         let fault = A::access_fault(pc, Access::Execute);
         let page = self.ram.page_index(address).ok_or(fault)?;
-        let mut bytes = [0; PAGE_SIZE];
-        let base = address & !(PAGE_SIZE as u64 - 1);
-        self.ram.read(crate::bus::GuestPhysAddr(base), &mut bytes).map_err(|_| fault)?;
-        let start = address as usize % PAGE_SIZE;
+        let bytes = self.ram.bytes(page);
         let mut ops = Vec::with_capacity(MAX_BLOCK_LEN + 1);
-        decode_page::<A>(&bytes, start, &mut ops);
+        decode_page::<A>(bytes, address as usize % PAGE_SIZE, &mut ops);
         if ops.is_empty() {
-            return self.decode_straddle(pc, &bytes).map(Decoded::Straddle);
+            let first = [bytes[PAGE_SIZE - 2], bytes[PAGE_SIZE - 1]];
+            return self.decode_straddle(pc, first).map(Decoded::Straddle);
         }
         if !self.ram.has_code(page) {
             self.ram.set_code(page, true);
@@ -194,13 +192,12 @@ impl<A: Arch> Core<A> {
     }
 
     /// An instruction whose second half is on the next page.
-    fn decode_straddle(&mut self, pc: u64, page: &[u8; PAGE_SIZE]) -> Result<BlockId, Trap> {
+    fn decode_straddle(&mut self, pc: u64, first: [u8; 2]) -> Result<BlockId, Trap> {
         let second = A::translate(self, pc.wrapping_add(2), Access::Execute)?;
         let mut half = [0; 2];
         self.ram
-            .read(crate::bus::GuestPhysAddr(second), &mut half)
+            .read(GuestPhysAddr(second), &mut half)
             .map_err(|_| A::access_fault(pc.wrapping_add(2), Access::Execute))?;
-        let first = &page[PAGE_SIZE - 2..];
         let instruction = u32::from_le_bytes([first[0], first[1], half[0], half[1]]);
         Ok(self.code.set_straddle(A::lift(instruction, (PAGE_SIZE - 2) as u16)))
     }

@@ -55,7 +55,7 @@ impl Ram {
     }
 
     /// The bytes of page `index`.
-    fn bytes(&mut self, index: usize) -> &mut [u8; PAGE_SIZE] {
+    pub(crate) fn bytes(&mut self, index: usize) -> &mut [u8; PAGE_SIZE] {
         let page = self.page(index);
         // SAFETY: the slot is one whole page that only this map hands out, and the borrow of
         // `self` keeps a second reference away; raw reads of the CPU happen on this same thread.

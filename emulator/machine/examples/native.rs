@@ -1,0 +1,169 @@
+//! Runs a command in a natively built machine: `native KERNEL INITRAMFS ROOTFS COMMAND [ARG...]`.
+//!
+//! For looking at the machine alone, under `perf` or a debugger, and for benchmarks. Prints what
+//! the boot and the command cost to standard error; ends with the command's exit code.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::Write;
+use std::rc::Rc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use lithify_control::{Frame, FrameReader, StartRequest, THAW_ENTROPY_LEN, port};
+use lithify_machine::host::{BlockSource, BootFile, Clock, Console, Entropy, Input, KernelLog};
+use lithify_machine::{Machine, Setup, Status};
+
+struct Bytes(Vec<u8>);
+
+impl BootFile for Bytes {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+    fn read(&mut self, offset: u64, into: &mut [u8]) {
+        into.copy_from_slice(&self.0[offset as usize..][..into.len()]);
+    }
+}
+
+impl BlockSource for Bytes {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+    fn read(&mut self, offset: u64, into: &mut [u8]) {
+        into.copy_from_slice(&self.0[offset as usize..][..into.len()]);
+    }
+}
+
+#[derive(Default)]
+struct Control {
+    reader: FrameReader,
+    from_guest: VecDeque<Frame>,
+    to_guest: VecDeque<u8>,
+}
+
+#[derive(Clone, Default)]
+struct Ports(Rc<RefCell<Control>>);
+
+impl Console for Ports {
+    fn write(&mut self, port: u32, bytes: &[u8]) -> usize {
+        match port {
+            0 => {
+                let control = &mut *self.0.borrow_mut();
+                control.reader.push(bytes);
+                while let Some(frame) = control.reader.next_frame().expect("init speaks frames") {
+                    control.from_guest.push_back(frame);
+                }
+            }
+            2 => std::io::stdout().write_all(bytes).expect("stdout is open"),
+            _ => std::io::stderr().write_all(bytes).expect("stderr is open"),
+        }
+        bytes.len()
+    }
+
+    fn read(&mut self, port: u32, into: &mut [u8]) -> Input {
+        let mut control = self.0.borrow_mut();
+        let len = into.len().min(control.to_guest.len());
+        match (port, len) {
+            (1, _) => Input::Closed,
+            (0, 1..) => {
+                for (target, byte) in into.iter_mut().zip(control.to_guest.drain(..len)) {
+                    *target = byte;
+                }
+                Input::Bytes(len)
+            }
+            _ => Input::Empty,
+        }
+    }
+}
+
+struct Zero;
+
+impl Entropy for Zero {
+    fn fill(&mut self, into: &mut [u8]) {
+        into.fill(0);
+    }
+}
+
+struct Stderr;
+
+impl KernelLog for Stderr {
+    fn write(&mut self, bytes: &[u8]) {
+        let _ = std::io::stderr().write_all(bytes);
+    }
+}
+
+struct HostClock(Instant);
+
+impl Clock for HostClock {
+    fn monotonic_ns(&mut self) -> u64 {
+        self.0.elapsed().as_nanos() as u64
+    }
+    fn realtime_ns(&mut self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64)
+    }
+}
+
+fn read(path: &str) -> Bytes {
+    Bytes(std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}")))
+}
+
+/// Runs until init sends a frame.
+fn run(machine: &mut Machine, ports: &Ports, what: &str) -> Frame {
+    let (start, before) = (Instant::now(), machine.instret());
+    let frame = loop {
+        let status = machine.run_slice();
+        if let Some(frame) = ports.0.borrow_mut().from_guest.pop_front() {
+            break frame;
+        }
+        match status {
+            Status::Running => {}
+            Status::Idle { wake_ns } => machine.skip_idle(wake_ns.expect("a timer or a frame")),
+            Status::Halted(halt) => panic!("the guest ended: {halt:?}"),
+        }
+    };
+    let (instructions, time) = (machine.instret() - before, start.elapsed());
+    eprintln!(
+        "{what}: {instructions} instructions in {time:.3?}, {:.0} MIPS, {} pages touched so far",
+        instructions as f64 / time.as_secs_f64() / 1e6,
+        machine.touched_pages(),
+    );
+    frame
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [kernel, initramfs, rootfs, argv @ ..] = args.as_slice() else {
+        eprintln!("usage: native KERNEL INITRAMFS ROOTFS COMMAND [ARG...]");
+        std::process::exit(2);
+    };
+    let ports = Ports::default();
+    let mut machine = Machine::new(Setup {
+        memory_bytes: 256 << 20,
+        epoch_ns: 0,
+        kernel: &mut read(kernel),
+        initramfs: &mut read(initramfs),
+        kernel_args: "console=hvc0 loglevel=5",
+        rng_seed: &[0; 32],
+        ports: &port::ALL,
+        console: Box::new(ports.clone()),
+        entropy: Box::new(Zero),
+        disks: vec![Box::new(read(rootfs))],
+        kernel_log: Box::new(Stderr),
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
+    run(&mut machine, &ports, "boot");
+    machine.thaw(Box::new(HostClock(Instant::now())), [1; 16]);
+    let request = Frame::Start(StartRequest {
+        argv: argv.iter().map(|arg| arg.clone().into_bytes()).collect(),
+        env: vec![b"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_vec()],
+        cwd: Vec::new(),
+        user: Vec::new(),
+        hostname: b"native".to_vec(),
+        realtime_ns: HostClock(Instant::now()).realtime_ns(),
+        entropy: [7; THAW_ENTROPY_LEN],
+    });
+    ports.0.borrow_mut().to_guest.extend(request.encode());
+    match run(&mut machine, &ports, "command") {
+        Frame::Exit(code) => std::process::exit(code as i32),
+        other => panic!("init said {other:?}"),
+    }
+}
