@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio, exit};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,6 +17,7 @@ fn main() -> io::Result<()> {
             "file" => print!("{}", fs::read_to_string(words.next().unwrap_or_default())?),
             "status" => status()?,
             "cwd" => println!("{}", std::env::current_dir()?.display()),
+            "device" => println!("{}", fs::metadata(words.next().unwrap_or_default())?.dev()),
             "env" => std::env::vars().for_each(|(name, value)| println!("{name}={value}")),
             "list" => list(&words.next().unwrap_or_default())?,
             "random" => random()?,

@@ -15,9 +15,10 @@ const WORK: &str = "/work";
 
 /// Renames and metadata changes copy files up whole, so that the upper tree means the same to
 /// every reader, whatever the kernel's defaults; `xino` gives all files one device number, which
-/// `du -x` and `find -xdev` rely on.
+/// `du -x` and `find -xdev` rely on. Not `auto`, which does so only if the squashfs has an export
+/// table; without one a file's inode number changes when it is first written.
 const OVERLAY_OPTIONS: &std::ffi::CStr =
-    c"lowerdir=/image,upperdir=/upper,workdir=/work,redirect_dir=off,metacopy=off,index=off,xino=auto";
+    c"lowerdir=/image,upperdir=/upper,workdir=/work,redirect_dir=off,metacopy=off,index=off,xino=on";
 
 /// Mounts the image read-only and the container's writable root over it.
 ///

@@ -107,7 +107,16 @@ fn squashfs(tree: &Path) -> PathBuf {
     let made = Command::new("mksquashfs")
         .arg(tree)
         .arg(&image)
-        .args(["-all-root", "-noI", "-noD", "-noF", "-noX", "-no-progress", "-quiet"])
+        .args([
+            "-all-root",
+            "-noI",
+            "-noD",
+            "-noF",
+            "-noX",
+            "-no-exports",
+            "-no-progress",
+            "-quiet",
+        ])
         .status()
         .expect("mksquashfs runs");
     assert!(made.success());

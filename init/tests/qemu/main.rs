@@ -227,6 +227,14 @@ fn the_tree_is_a_containers() {
 }
 
 #[test]
+fn directories_and_files_of_either_layer_share_a_device() {
+    let Some(files) = files() else { return };
+    let words = ["write", "/new", "device", "/", "device", "/bin/probe", "device", "/new"];
+    let lines = probe(files, &words).lines();
+    assert!(lines.iter().all(|line| *line == lines[0]), "{lines:?}");
+}
+
+#[test]
 fn machine_wide_settings_are_read_only_and_the_image_is_writable() {
     let Some(files) = files() else { return };
     let end = probe(
