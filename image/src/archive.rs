@@ -26,7 +26,11 @@ const MAX_LINK_HOPS: usize = 8;
 /// Opens the image that `selection` asks for in the archive at `path`. A compressed archive is
 /// expanded into a temporary file of `store`, which vanishes with the image.
 pub fn open_archive(path: &Path, selection: &Selection, store: &Store) -> Result<Image, Error> {
-    let members = members(&store.expand(&Blob::open(path)?)?)?;
+    let members = members(&store.expand(&Blob::open(path)?)?).map_err(|error| match error {
+        // The very first header: this was never a tar.
+        Error::Tar { offset: 0, reason, .. } => Error::NotAnImage { path: path.to_owned(), reason },
+        error => error,
+    })?;
     let has = |name: &str| members.contains_key(name.as_bytes());
     if has(MARKER) && has(INDEX) {
         return Layout { path: path.to_owned(), files: Files::Archive(members) }.open(selection);

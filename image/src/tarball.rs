@@ -142,9 +142,7 @@ impl TarEntries {
         if header.as_bytes().iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
-        let stored =
-            header.cksum().map_err(|_| self.error(self.position, "unreadable checksum"))?;
-        if stored != checksum(header.as_bytes()) {
+        if numeric(&header, CHECKSUM) != Some(checksum(header.as_bytes())) {
             return Err(self.error(self.position, "wrong checksum: not a tar header"));
         }
         self.position += BLOCK;
@@ -334,9 +332,9 @@ impl TarData {
 }
 
 /// The sum of the header's bytes with the checksum field read as blanks.
-fn checksum(header: &[u8; 512]) -> u32 {
-    let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
-    sum(&header[..CHECKSUM.start]) + sum(&header[CHECKSUM.end..]) + 8 * u32::from(b' ')
+fn checksum(header: &[u8; 512]) -> i64 {
+    let sum = |bytes: &[u8]| bytes.iter().map(|byte| i64::from(*byte)).sum::<i64>();
+    sum(&header[..CHECKSUM.start]) + sum(&header[CHECKSUM.end..]) + 8 * i64::from(b' ')
 }
 
 /// A numeric field: octal text, or GNU's big-endian two's complement where the top bit is set.
