@@ -9,6 +9,10 @@ pub(crate) const fn auipc(rd: u32) -> u32 {
     0x17 | rd << 7
 }
 
+pub(crate) const fn bseti(rd: u32, rs1: u32, bit: u32) -> u32 {
+    0x2800_1013 | rd << 7 | rs1 << 15 | bit << 20
+}
+
 pub(crate) const fn ld(rd: u32, rs1: u32, imm: i32) -> u32 {
     0x3003 | rd << 7 | rs1 << 15 | with_i(imm)
 }

@@ -4,8 +4,8 @@
 //! BASE                  harness
 //! BASE + VARIABLES      its variables
 //! BASE + CODE           the sequences, one behind the other
-//! page border           records
-//! page border           the window, half of it on each side of the next page border
+//! BASE + MAX_CODE       two pages, on whose border the window lies
+//! BASE + RECORDS        records
 //! ```
 
 use crate::generate::Sequence;
@@ -17,18 +17,18 @@ const VARIABLES: u64 = BASE + 0x1000;
 const CODE: u64 = BASE + 0x2000;
 const PAGE: u64 = 0x1000;
 
+/// Less than the reach of the `jal` from a sequence's end to the harness.
+const MAX_CODE: u64 = 1 << 19;
+
 /// The memory a sequence works on.
-pub(crate) const WINDOW: u64 = BASE + (6 << 20) + PAGE - WINDOW_BYTES / 2;
+pub(crate) const WINDOW: u64 = BASE + MAX_CODE + PAGE - WINDOW_BYTES / 2;
 pub(crate) const WINDOW_BYTES: u64 = 256;
 /// Where a sequence leaves x31 at its end.
 pub(crate) const LAST_REGISTER: u64 = WINDOW + WINDOW_BYTES;
-const END: u64 = WINDOW + PAGE;
+const RECORDS: u64 = BASE + MAX_CODE + 2 * PAGE;
 
 /// Times every sequence runs, from where it stopped: the second time its code is decoded already.
 const PASSES: u64 = 2;
-
-/// Reach of the `jal` from a sequence's end to the harness.
-const MAX_CODE: u64 = 1 << 20;
 
 /// Registers and memory, before or after.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,15 +73,13 @@ pub(crate) fn image(harness: &[u8], sequences: &[Sequence]) -> Vec<u8> {
         before.x[0] = at;
         records.extend(before.words().flat_map(u64::to_le_bytes));
     }
-    assert!(image.len() < MAX_CODE as usize, "{} bytes of code", image.len());
-    image.resize(image.len().next_multiple_of(PAGE as usize), 0);
-    let records_at = BASE + image.len() as u64;
-    let variables = [records_at, records_at + records.len() as u64, PASSES, WINDOW];
+    assert!(image.len() <= MAX_CODE as usize, "{} bytes of code", image.len());
+    image.resize((RECORDS - BASE) as usize, 0);
+    let variables = [RECORDS, RECORDS + records.len() as u64, PASSES, WINDOW];
     for (at, value) in (VARIABLES - BASE..).step_by(8).zip(variables) {
         image[at as usize..][..8].copy_from_slice(&value.to_le_bytes());
     }
     image.extend(records);
-    image.resize((END - BASE) as usize, 0);
     image
 }
 

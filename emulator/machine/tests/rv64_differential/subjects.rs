@@ -28,14 +28,24 @@ pub(crate) trait Subject {
 }
 
 /// Prints which tool is missing, if one is.
-pub(crate) fn tools_are_there() -> bool {
-    [COMPILER, OBJCOPY, EMULATOR].into_iter().all(|tool| {
+fn are_there(tools: &[&str]) -> bool {
+    tools.iter().all(|tool| {
         let there = Command::new(tool).arg("--version").output().is_ok();
         if !there {
             println!("skipped: {tool} is not installed");
         }
         there
     })
+}
+
+/// Whether our machine's harness can be built.
+pub(crate) fn assembler_is_there() -> bool {
+    are_there(&[COMPILER, OBJCOPY])
+}
+
+/// Whether both subjects can be built and run.
+pub(crate) fn tools_are_there() -> bool {
+    are_there(&[COMPILER, OBJCOPY, EMULATOR])
 }
 
 fn folder() -> PathBuf {
@@ -55,9 +65,7 @@ fn assemble(name: &str, flags: &[&str]) -> Vec<u8> {
             .args([source, "-o"])
             .arg(&object),
     );
-    succeed(
-        Command::new(OBJCOPY).args(["-O", "binary", "-j", ".text"]).arg(&object).arg(&binary),
-    );
+    succeed(Command::new(OBJCOPY).args(["-O", "binary", "-j", ".text"]).arg(&object).arg(&binary));
     std::fs::read(&binary).expect("read the harness")
 }
 
@@ -138,9 +146,8 @@ impl Subject for Ours {
             kernel_log: Box::new(Log(Rc::clone(&log))),
         })
         .expect("the image fits");
-        let status = (0..MAX_SLICES)
-            .map(|_| machine.run_slice())
-            .find(|status| *status != Status::Running);
+        let status =
+            (0..MAX_SLICES).map(|_| machine.run_slice()).find(|status| *status != Status::Running);
         let log = log.borrow();
         match status {
             Some(Status::Halted(Halt::Shutdown)) => {
