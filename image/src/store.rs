@@ -90,7 +90,7 @@ impl Store {
         let mut writer = self.writer()?;
         layer.copy_tar_to(&mut writer)?;
         writer.commit(Some(&layer.diff_id))?;
-        self.get(&layer.diff_id)
+        Blob::open(&self.path(&layer.diff_id))
     }
 
     /// The uncompressed form of `archive`, which is the same blob if it is neither gzip nor zstd.

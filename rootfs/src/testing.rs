@@ -26,8 +26,11 @@ pub(crate) fn blob(bytes: &[u8]) -> Blob {
 }
 
 pub(crate) fn tar(entries: &[E]) -> Blob {
-    let bytes: Vec<u8> = entries.iter().flat_map(entry).collect();
-    blob(&bytes)
+    blob(&tar_bytes(entries))
+}
+
+pub(crate) fn tar_bytes(entries: &[E]) -> Vec<u8> {
+    entries.iter().flat_map(entry).collect()
 }
 
 fn entry(entry: &E) -> Vec<u8> {

@@ -190,6 +190,15 @@ fn an_iterator_ends_after_its_error() {
     assert!(entries.next().is_none());
 }
 
+#[test]
+fn archives_of_countless_headers_are_refused() {
+    let mut entries = TarEntries::new(blob(&raw(b'5', "d", b"").repeat(2)), "test.tar".into());
+    entries.headers = MAX_TAR_ENTRIES - 1;
+    assert!(entries.next().unwrap().is_ok());
+    let message = entries.next().unwrap().unwrap_err().to_string();
+    assert!(message.contains("limit of 1048576 tar entries"), "{message}");
+}
+
 /// GNU tar is the reference for what real archives look like.
 #[test]
 fn archives_of_gnu_tar_are_understood_in_every_format() {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::testing::E::{Char, Dir, DirMode, Fifo, File, Link, Sym};
-use crate::testing::{E, blob, listing, merged, tar};
+use crate::testing::{E, blob, listing, merged, tar, tar_bytes};
 
 #[test]
 fn layers_merge_as_the_specification_says() {
@@ -217,4 +217,44 @@ fn extracting_gives_whiteout_names_no_meaning() {
 fn extracting_stays_below_its_directory() {
     let mut tree = Tree::new();
     assert!(tree.extract(&tar(&[File("../x", "1")]), Path::new("/sub")).is_err());
+}
+
+/// Bytes that a fuzzer would find: headers with damaged fields but a right checksum.
+#[test]
+fn damaged_layers_never_panic() {
+    let whole = tar_bytes(&[
+        Dir("a/"),
+        File("a/b", "0123456789"),
+        Link("a/c", "a/b"),
+        Sym("s", "a"),
+        File("s/.wh.b", ""),
+        File("a/.wh..wh..opq", ""),
+        Char("n", 1, 3),
+    ]);
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % below as u64) as usize
+    };
+    let (mut accepted, mut refused) = (0, 0);
+    for _ in 0..3000 {
+        let mut bytes = whole.clone();
+        for _ in 0..=next(3) {
+            let block = next(bytes.len() / 512) * 512;
+            bytes[block + next(350)] = b"\0./x0157KLSxg\x80\xff"[next(15)];
+            let mut header = tar::Header::new_old();
+            header.as_mut_bytes().copy_from_slice(&bytes[block..block + 512]);
+            header.set_cksum();
+            bytes[block..block + 512].copy_from_slice(header.as_bytes());
+        }
+        let mut tree = Tree::new();
+        match tree.apply_layer(&blob(&bytes)) {
+            Ok(()) => accepted += 1,
+            Err(_) => refused += 1,
+        }
+        assert!(tree.walk().count() <= 30);
+    }
+    assert!(accepted > 100 && refused > 100, "{accepted} accepted, {refused} refused");
 }
