@@ -3,9 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::context::ContextError;
+use crate::exec::ExecError;
 use crate::expand::ExpandError;
+use crate::ignore::IgnoreError;
 use crate::instruction::InstructionError;
 use crate::parser::ParseError;
+use crate::plan::PlanError;
 use crate::source::{SourceFile, Span};
 
 /// What failed, by the stage of the pipeline that noticed it.
@@ -21,6 +25,24 @@ pub enum ErrorKind {
     /// A `$variable` could not be expanded.
     #[error(transparent)]
     Expand(#[from] ExpandError),
+    /// The stages do not fit together.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A `.dockerignore` or `--exclude` pattern is wrong.
+    #[error(transparent)]
+    Ignore(#[from] IgnoreError),
+    /// The build context or a named context cannot be used.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// Applying an instruction failed.
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    /// An image or the store failed.
+    #[error(transparent)]
+    Image(#[from] lithify_image::Error),
+    /// A root file system operation failed.
+    #[error(transparent)]
+    Rootfs(#[from] lithify_rootfs::Error),
 }
 
 /// An error and, where there is one, its place in the Dockerfile.
@@ -34,6 +56,12 @@ impl Error {
     /// An error that belongs to the lines `span` of `source`.
     pub(crate) fn at(source: &Arc<SourceFile>, span: Span, kind: impl Into<ErrorKind>) -> Self {
         Self { kind: Box::new(kind.into()), place: Some((Arc::clone(source), span)) }
+    }
+
+    /// The same error at this place, unless it has one.
+    pub(crate) fn or_at(mut self, source: &Arc<SourceFile>, span: Span) -> Self {
+        self.place.get_or_insert_with(|| (Arc::clone(source), span));
+        self
     }
 
     /// What failed.
@@ -94,7 +122,8 @@ impl Hint {
     ) -> Self {
         let best = candidates
             .into_iter()
-            .map(|name| (strsim::normalized_damerau_levenshtein(written, name), name))
+            .filter(|name| *name != written)
+            .map(|name| (similarity(written, name), name))
             .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
             .max_by(|a, b| a.0.total_cmp(&b.0));
         Self(best.map(|(_, name)| name.to_owned()))
@@ -114,4 +143,8 @@ impl fmt::Display for Hint {
             None => Ok(()),
         }
     }
+}
+
+fn similarity(written: &str, name: &str) -> f64 {
+    strsim::normalized_damerau_levenshtein(&written.to_lowercase(), &name.to_lowercase())
 }

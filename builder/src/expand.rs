@@ -354,7 +354,8 @@ impl Lexer<'_> {
     /// `-`, `+` and `?`; with a colon before, an empty value counts as unset.
     fn conditional(&mut self, name: &str, op: char, colon: bool) -> Result<String, ExpandError> {
         let word = self.until(Some('}'), false)?.text;
-        let value = self.get(name);
+        // Who writes one of these expects that the variable may be missing: not reported as unset.
+        let value = (self.lookup)(name);
         if value.is_none() && self.rules.keep_unset {
             let colon = if colon { ":" } else { "" };
             return Ok(format!("${{{name}{colon}{op}{word}}}"));

@@ -1,10 +1,87 @@
 //! Dockerfile and context to OCI layers and image config.
+//!
+//! [`build`] runs the whole pipeline, whose parts are modules of their own: `parser` (bytes to a located
+//! tree) → `instruction` (typed) → `plan` (stage graph) → `exec` (files, configuration, layers). Words are
+//! expanded by `expand`, `.dockerignore` is read by `ignore`, and `context` and `source_tree` are where
+//! files come from.
+//!
+//! Invariants:
+//! - Dockerfiles, contexts and archives are hostile: nothing outside the context is read, nothing outside
+//!   the image's root is written, and time and memory are bounded by named caps.
+//! - Equal input gives equal bytes: no clock, no host owner, no order of a directory enters the image.
+//!   Times are clamped to [`Options::source_date_epoch`].
+//! - Errors say what failed and where; [`Error::render`] shows the lines. Nothing is printed here.
 
+mod context;
+mod dockerfile;
 mod error;
+mod exec;
 mod expand;
+mod ignore;
 mod instruction;
+mod options;
 mod parser;
+mod plan;
 mod progress;
 mod source;
+mod source_tree;
 
-pub use error::{Error, ErrorKind};
+use std::sync::Arc;
+
+use lithify_image::{ImageConfig, Layer, Store};
+use lithify_rootfs::Tree;
+
+pub use context::ContextError;
+pub use dockerfile::{Dockerfile, Step};
+pub use error::{Error, ErrorKind, Hint};
+pub use exec::ExecError;
+pub use expand::ExpandError;
+pub use ignore::IgnoreError;
+pub use instruction::{
+    ArgDeclaration, CommandLine, From, HealthCheck, Inline, Instruction, InstructionError, Mount,
+    MountKind, NetworkMode, OnBuild, Pairs, Run, SecurityMode, Sharing, Transfer, TransferKind,
+};
+pub use options::{DockerfileInput, Options};
+pub use parser::{Directives, Heredoc, Pair, ParseError};
+pub use plan::PlanError;
+pub use progress::{Event, Progress, StepId, Warning};
+pub use source::{SourceFile, Span};
+
+/// What a build made.
+#[derive(Debug)]
+pub struct Built {
+    /// The image's configuration, naming the layers below.
+    pub config: ImageConfig,
+    /// The layers, lowest first; those that the build made are in the store, uncompressed.
+    pub layers: Vec<Layer>,
+    /// The layers merged.
+    pub tree: Tree,
+    /// All warnings, in the order they came up.
+    pub warnings: Vec<Warning>,
+    /// The Dockerfile, for showing the lines of warnings.
+    pub source: Arc<SourceFile>,
+}
+
+/// Builds the target of a Dockerfile.
+///
+/// # Errors
+/// [`Error`] at the first thing that fails; layers made until then stay in the store.
+pub fn build(
+    options: &Options,
+    store: &Store,
+    progress: &mut dyn Progress,
+) -> Result<Built, Error> {
+    let file = context::DockerfileBytes::read(options)?;
+    let ignore = file.ignore(&options.context)?;
+    let context = context::LocalContext::open(&options.context, &ignore)?;
+    let mut plan = plan::plan(Dockerfile::parse(&file.name, file.bytes)?, options)?;
+    let mut warnings = std::mem::take(&mut plan.warnings);
+    for warning in &warnings {
+        progress.event(Event::Warning(warning));
+    }
+    let executor = exec::Executor::new(&plan, options, store, &context, progress)?;
+    let (state, found) = executor.run()?;
+    warnings.extend(found);
+    let source = Arc::clone(&plan.source);
+    Ok(Built { config: state.config, layers: state.layers, tree: state.tree, warnings, source })
+}

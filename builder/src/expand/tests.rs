@@ -122,8 +122,8 @@ fn words_split_at_plain_and_substituted_but_not_at_quoted_spaces() {
 
 #[test]
 fn unset_variables_are_reported() {
-    let expanded = expand("$X $A ${B:-c}", Rules::arguments('\\'), &lookup).unwrap();
-    assert_eq!(expanded.unset.into_iter().collect::<Vec<_>>(), ["A", "B"]);
+    let expanded = expand("$X $A ${B:-c} ${C#d}", Rules::arguments('\\'), &lookup).unwrap();
+    assert_eq!(expanded.unset.into_iter().collect::<Vec<_>>(), ["A", "C"]);
 }
 
 #[test]

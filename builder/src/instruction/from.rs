@@ -43,7 +43,7 @@ pub(super) fn parse(node: &Node) -> Result<From, InstructionError> {
 }
 
 /// A lower-case letter, then lower-case letters, digits, `-`, `_`, `.`.
-pub(crate) fn is_stage_name(name: &str) -> bool {
+fn is_stage_name(name: &str) -> bool {
     let allowed =
         |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
     name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(allowed)

@@ -17,8 +17,6 @@ pub use pairs::{ArgDeclaration, Pairs};
 pub use settings::OnBuild;
 pub use transfer::{Inline, Transfer, TransferKind};
 
-pub(crate) use from::is_stage_name;
-
 use crate::error::Hint;
 use crate::parser::{Node, ParseError};
 

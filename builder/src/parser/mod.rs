@@ -11,9 +11,10 @@ mod shape;
 
 pub use directive::Directives;
 pub use heredoc::Heredoc;
+pub use shape::Pair;
 
 pub(crate) use heredoc::heredoc_word;
-pub(crate) use shape::{Arguments, Pair, json_array, pairs, words};
+pub(crate) use shape::{Arguments, json_array, pairs, words};
 
 use crate::progress::Warning;
 use crate::source::Span;
@@ -89,19 +90,21 @@ pub enum ParseError {
 
 /// An instruction as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
+pub(crate) struct Node {
     /// Upper-case keyword, known or not.
-    pub keyword: String,
+    pub(crate) keyword: String,
     /// The keyword as written.
-    pub written: String,
+    pub(crate) written: String,
     /// Flags before the arguments, without the leading `--`, quotes removed.
-    pub flags: Vec<String>,
+    pub(crate) flags: Vec<String>,
     /// Everything after the flags, continuations joined, trimmed.
-    pub rest: String,
+    pub(crate) rest: String,
+    /// The whole instruction on one line, without heredocs.
+    pub(crate) line: String,
     /// Heredocs that follow, in order.
-    pub heredocs: Vec<Heredoc>,
+    pub(crate) heredocs: Vec<Heredoc>,
     /// Where it stands.
-    pub span: Span,
+    pub(crate) span: Span,
 }
 
 impl Node {
@@ -115,6 +118,7 @@ impl Node {
             written: written.to_owned(),
             flags,
             rest: rest.trim().to_owned(),
+            line: line.to_owned(),
             heredocs: Vec::new(),
             span,
         }
@@ -133,15 +137,15 @@ impl Node {
     }
 }
 
-/// A parsed Dockerfile.
+/// A Dockerfile cut into instructions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tree {
+pub(crate) struct Tree {
     /// What the directives at the top say.
-    pub directives: Directives,
+    pub(crate) directives: Directives,
     /// Instructions in order.
-    pub nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
     /// Things that work but should not be written so.
-    pub warnings: Vec<Warning>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// An error and the lines it is about.

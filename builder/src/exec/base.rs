@@ -1,0 +1,106 @@
+//! FROM: where a stage starts, and the triggers that its base brings.
+
+use std::path::Path;
+
+use lithify_image::open_image;
+use lithify_rootfs::Tree;
+
+use super::{ExecError, Executor, StageState};
+use crate::context::{Choice, LocalContext, NamedContext, root_ignore};
+use crate::dockerfile::Step;
+use crate::error::Error;
+use crate::instruction::instruction;
+use crate::parser;
+use crate::plan::Origin;
+use crate::source::Span;
+
+/// A named context, opened once per build.
+#[derive(Debug)]
+pub(super) enum OpenedContext {
+    Directory(LocalContext),
+    Image(Box<StageState>),
+}
+
+impl Executor<'_> {
+    pub(super) fn base_state(&mut self, base: &Origin) -> Result<StageState, Error> {
+        match base {
+            Origin::Scratch => Ok(StageState::scratch(&self.options.platform)),
+            Origin::Stage(index) => {
+                self.ensure(*index)?;
+                Ok(self.states[index].derived())
+            }
+            Origin::Context(name) => match self.named_context(name)? {
+                OpenedContext::Image(state) => Ok(state.derived()),
+                OpenedContext::Directory(_) => {
+                    Err(ExecError::NotAnImage { name: name.clone() }.into())
+                }
+            },
+            Origin::Image(image) => {
+                Err(ExecError::Registry { keyword: "FROM ", image: image.clone() }.into())
+            }
+        }
+    }
+
+    pub(super) fn named_context(&mut self, name: &str) -> Result<&OpenedContext, Error> {
+        if !self.contexts.contains_key(name) {
+            let opened = self.open_context(name)?;
+            self.contexts.insert(name.to_owned(), opened);
+        }
+        Ok(&self.contexts[name])
+    }
+
+    fn open_context(&self, name: &str) -> Result<OpenedContext, Error> {
+        match NamedContext::parse(name, &self.options.contexts[name])? {
+            NamedContext::Directory(path) => {
+                let ignore = root_ignore(&path)?;
+                Ok(OpenedContext::Directory(LocalContext::open(&path, &ignore)?))
+            }
+            NamedContext::Image(path, choice) => self.open_image(name, &path, choice.as_ref()),
+        }
+    }
+
+    fn open_image(
+        &self,
+        name: &str,
+        path: &Path,
+        choice: Option<&Choice>,
+    ) -> Result<OpenedContext, Error> {
+        let wanted = &self.options.platform;
+        let image = open_image(path, &Choice::selection(choice, wanted), self.store)?;
+        let found = image.config.platform();
+        if !wanted.accepts(&found) {
+            return Err(ExecError::WrongPlatform {
+                name: name.to_owned(),
+                found: found.to_string(),
+                wanted: wanted.to_string(),
+            }
+            .into());
+        }
+        let tree = Tree::from_layers(&image.layers, self.store)?;
+        Ok(OpenedContext::Image(Box::new(StageState::from_image(image, tree))))
+    }
+
+    /// Takes the triggers out of the base's configuration, as steps that stand at the FROM line.
+    pub(super) fn triggers(
+        &self,
+        state: &mut StageState,
+        span: Span,
+    ) -> Result<Vec<Step>, ExecError> {
+        let triggers = std::mem::take(&mut state.config.config.on_build);
+        triggers.into_iter().map(|text| trigger(text, span)).collect()
+    }
+}
+
+fn trigger(text: String, span: Span) -> Result<Step, ExecError> {
+    let parsed = parser::parse(&text).map_err(|(error, _)| error.to_string());
+    let typed = parsed.and_then(|tree| match &tree.nodes[..] {
+        [node] if !matches!(node.keyword.as_str(), "ONBUILD" | "FROM" | "MAINTAINER") => {
+            instruction(node, tree.directives.escape).map_err(|error| error.to_string())
+        }
+        _ => Err("expected one instruction, and none of FROM, ONBUILD, MAINTAINER".to_owned()),
+    });
+    match typed {
+        Ok(instruction) => Ok(Step { instruction, span, text: format!("ONBUILD {text}") }),
+        Err(problem) => Err(ExecError::Trigger { trigger: text, problem }),
+    }
+}

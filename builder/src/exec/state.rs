@@ -1,0 +1,134 @@
+//! What a stage is after some of its instructions.
+
+use std::collections::BTreeMap;
+
+use lithify_image::{History, Image, ImageConfig, Layer, Platform, Store};
+use lithify_rootfs::{LayerBuilder, Tree};
+
+use super::{ExecError, time};
+use crate::error::Error;
+
+/// What Docker gives images that set no PATH.
+const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
+
+/// Linux gives a process at most a quarter of its stack for arguments and environment; doubling
+/// variables line by line must not fill memory before that shows.
+const MAX_ENVIRONMENT_BYTES: usize = 2 << 20;
+
+/// A stage under construction.
+#[derive(Debug, Clone)]
+pub(crate) struct StageState {
+    pub(crate) tree: Tree,
+    pub(crate) config: ImageConfig,
+    pub(crate) layers: Vec<Layer>,
+    /// ARG values; ENV values of the same names hide them.
+    args: BTreeMap<String, String>,
+    /// CMD was given in this stage: an ENTRYPOINT does not drop it.
+    pub(super) own_cmd: bool,
+}
+
+impl StageState {
+    /// `FROM scratch`.
+    pub(super) fn scratch(platform: &Platform) -> Self {
+        let mut config = ImageConfig::new(platform);
+        config.config.env.push(DEFAULT_PATH.to_owned());
+        Self {
+            tree: Tree::new(),
+            config,
+            layers: Vec::new(),
+            args: BTreeMap::new(),
+            own_cmd: false,
+        }
+    }
+
+    pub(super) fn from_image(image: Image, tree: Tree) -> Self {
+        let mut config = image.config;
+        if !config.config.env.iter().any(|entry| entry.starts_with("PATH=")) {
+            config.config.env.push(DEFAULT_PATH.to_owned());
+        }
+        Self { tree, config, layers: image.layers, args: BTreeMap::new(), own_cmd: false }
+    }
+
+    /// The start of a stage that is based on this one; it keeps the arguments, as in BuildKit.
+    pub(super) fn derived(&self) -> Self {
+        Self { own_cmd: false, ..self.clone() }
+    }
+
+    /// ENV beats ARG.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        let value = |entry: &String| {
+            let (key, value) = entry.split_once('=')?;
+            (key == name).then(|| value.to_owned())
+        };
+        self.config.config.env.iter().find_map(value).or_else(|| self.args.get(name).cloned())
+    }
+
+    pub(super) fn variable_names(&self) -> impl Iterator<Item = &str> {
+        let env = self.config.config.env.iter().filter_map(|entry| entry.split_once('='));
+        env.map(|(name, _)| name).chain(self.args.keys().map(String::as_str))
+    }
+
+    pub(super) fn set_arg(&mut self, name: &str, value: String) -> Result<(), ExecError> {
+        self.args.insert(name.to_owned(), value);
+        let bytes = self.args.iter().map(|(name, value)| name.len() + value.len()).sum();
+        check_environment(bytes)
+    }
+
+    pub(super) fn set_env(&mut self, name: &str, value: &str) -> Result<(), ExecError> {
+        let env = &mut self.config.config.env;
+        let entry = format!("{name}={value}");
+        let same = |entry: &&mut String| entry.split_once('=').is_some_and(|(key, _)| key == name);
+        match env.iter_mut().find(same) {
+            Some(existing) => *existing = entry,
+            None => env.push(entry),
+        }
+        check_environment(env.iter().map(String::len).sum())
+    }
+
+    pub(super) fn shell(&self) -> Vec<String> {
+        let default = || DEFAULT_SHELL.map(str::to_owned).to_vec();
+        self.config.config.shell.clone().unwrap_or_else(default)
+    }
+
+    /// Takes the changes of one instruction as a layer; none if it changes nothing.
+    pub(super) fn commit(
+        &mut self,
+        changes: &LayerBuilder,
+        store: &Store,
+        text: &str,
+        epoch: u32,
+    ) -> Result<(), Error> {
+        if changes.is_empty() {
+            self.record(text, epoch, true);
+            return Ok(());
+        }
+        let layer = changes.store(store)?;
+        self.tree.apply_layer(&layer.blob)?;
+        self.config.rootfs.diff_ids.push(layer.diff_id);
+        self.layers.push(layer);
+        self.record(text, epoch, false);
+        Ok(())
+    }
+
+    /// Adds to the image's history.
+    pub(super) fn record(&mut self, text: &str, epoch: u32, empty_layer: bool) {
+        let created = time::rfc3339(epoch);
+        self.config.created = Some(created.clone());
+        self.config.history.push(History {
+            created: Some(created),
+            created_by: Some(text.to_owned()),
+            comment: Some("lithify".to_owned()),
+            empty_layer,
+            ..History::default()
+        });
+    }
+}
+
+fn check_environment(bytes: usize) -> Result<(), ExecError> {
+    if bytes > MAX_ENVIRONMENT_BYTES {
+        return Err(ExecError::EnvironmentTooLarge { limit: MAX_ENVIRONMENT_BYTES });
+    }
+    Ok(())
+}

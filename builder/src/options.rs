@@ -1,0 +1,57 @@
+//! What to build.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use lithify_image::Platform;
+
+/// Where the Dockerfile is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum DockerfileInput {
+    /// `Dockerfile` at the root of the context.
+    #[default]
+    InContext,
+    /// This file.
+    Path(PathBuf),
+    /// These bytes, for example from standard input.
+    Bytes(Vec<u8>),
+}
+
+/// What to build.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Directory of the build context.
+    pub context: PathBuf,
+    /// The Dockerfile.
+    pub dockerfile: DockerfileInput,
+    /// Stage to build, by name or number; the last one by default.
+    pub target: Option<String>,
+    /// Values for ARG.
+    pub build_args: BTreeMap<String, String>,
+    /// Named contexts: a directory, `oci-layout://DIR[:TAG|@DIGEST]`, `oci-archive://FILE[:TAG]`,
+    /// `docker-archive://FILE[:TAG]`. A name that is an image reference stands in for that image.
+    pub contexts: BTreeMap<String, String>,
+    /// What the image is for.
+    pub platform: Platform,
+    /// Seconds since the epoch: the image's creation time and the latest time of a file in its layers.
+    ///
+    /// 0 by default, so that equal input gives equal bytes. The build argument `SOURCE_DATE_EPOCH`
+    /// takes precedence, as in BuildKit.
+    pub source_date_epoch: u32,
+}
+
+impl Options {
+    /// Builds the last stage of `context`'s Dockerfile for riscv64.
+    #[must_use]
+    pub fn new(context: impl Into<PathBuf>) -> Self {
+        Self {
+            context: context.into(),
+            dockerfile: DockerfileInput::InContext,
+            target: None,
+            build_args: BTreeMap::new(),
+            contexts: BTreeMap::new(),
+            platform: Platform::linux("riscv64"),
+            source_date_epoch: 0,
+        }
+    }
+}
