@@ -169,11 +169,6 @@ impl<A: Arch> Core<A> {
     }
 
     fn decode(&mut self, pc: u64, address: u64) -> Result<Decoded, Trap> {
-        if self.code.is_full() {
-            // Links out of the executing block die with it; it finishes from ops that stay put
-            // because nothing is decoded into their place before it ends.
-            self.park();
-        }
         let fault = A::access_fault(pc, Access::Execute);
         let page = self.ram.page_index(address).ok_or(fault)?;
         let bytes = self.ram.bytes(page);
@@ -225,7 +220,8 @@ impl<A: Arch> Core<A> {
         self.drop_written_code();
     }
 
-    /// Empties the block cache when it has grown to its limit; no block is executing.
+    /// Empties the block cache when it has grown over its limit. Called between slices, when no
+    /// block is executing: a slice can overshoot the limit only by what it executes.
     pub(crate) fn trim_code(&mut self) {
         if self.code.is_full() {
             for page in self.code.flush() {

@@ -21,7 +21,7 @@ impl<A: Arch> Core<A> {
     #[inline(always)]
     pub(super) fn load<const SIZE: usize>(&mut self, va: u64) -> Result<u64, Trap> {
         match self.tlb_read::<SIZE>(va) {
-            // SAFETY: the TLB only holds pages of guest RAM, and an aligned access stays inside.
+            // SAFETY: the TLB only holds pages of guest RAM, and a hit lies inside its page.
             Some(host) => Ok(unsafe { read::<SIZE>(host) }),
             None => self.load_slow(va, SIZE as u64),
         }
@@ -194,11 +194,11 @@ impl<A: Arch> Core<A> {
 
     /// Host address of naturally aligned, writable RAM at `va`.
     fn atomic_target<const SIZE: usize>(&mut self, va: u64) -> Result<*mut u8, Trap> {
-        if let Some(host) = self.tlb_write::<SIZE>(va) {
-            return Ok(host);
-        }
         if va & (SIZE as u64 - 1) != 0 {
             return Err(A::misaligned(va, Access::Store));
+        }
+        if let Some(host) = self.tlb_write::<SIZE>(va) {
+            return Ok(host);
         }
         let address = A::translate(self, va, Access::Store)?;
         let Target::Ram(host, index) = self.target(address) else {
