@@ -168,7 +168,7 @@ impl LocalContext {
         let mut first_names = BTreeMap::new();
         let mut ahead = vec![PathBuf::new()];
         while let Some(relative) = ahead.pop() {
-            let path = start.join(&relative);
+            let path = below(start, &relative);
             // Gone since its directory was read, or ignored.
             let Some(metadata) = self.metadata(&path)? else { continue };
             if metadata.is_dir() {
@@ -206,6 +206,11 @@ impl LocalContext {
         let mode = u16::try_from(metadata.mode() & 0o7777).expect("twelve bits fit");
         Ok(Node { meta: Metadata { mtime, ..Metadata::root_owned(mode) }, kind })
     }
+}
+
+/// Joining an empty path would add a slash, and `file/` is not a file.
+fn below(start: &Path, relative: &Path) -> PathBuf {
+    if relative.as_os_str().is_empty() { start.to_owned() } else { start.join(relative) }
 }
 
 fn first_name(

@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn continuations_join_over_comments_and_blank_lines() {
-        let table: &[(&str, &[(&str, u32, u32)])] = &[
+        type Expected = &'static [(&'static str, u32, u32)];
+        let table: &[(&str, Expected)] = &[
             ("A b", &[("A b", 1, 1)]),
             ("A b\nC", &[("A b", 1, 1), ("C", 2, 2)]),
             ("A \\\n  b\nC", &[("A   b", 1, 2), ("C", 3, 3)]),
