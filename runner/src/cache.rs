@@ -29,12 +29,7 @@ impl CompiledCache {
     /// # Errors
     /// If there is no home, or the folder exists and others can write it.
     pub fn of_user() -> Result<Self, RunnerError> {
-        let absolute =
-            |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let base = absolute("XDG_CACHE_HOME")
-            .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-            .ok_or(RunnerError::NoCacheFolder)?;
-        Self::at(base.join("lithify").join("compiled"))
+        Self::at(user_cache()?.join("compiled"))
     }
 
     /// A cache in a folder of its own.
@@ -71,6 +66,19 @@ impl CompiledCache {
         let digest = hex(&Sha256::digest(wasm));
         self.folder.join(format!("{digest}-{:016x}.cwasm", engine.compatibility()))
     }
+}
+
+/// The folder `lithify` in the user's cache folder: `$XDG_CACHE_HOME`, else `~/.cache`.
+///
+/// # Errors
+/// [`RunnerError::NoCacheFolder`] if neither has a place.
+pub fn user_cache() -> Result<PathBuf, RunnerError> {
+    let absolute =
+        |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_CACHE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+        .map(|base| base.join("lithify"))
+        .ok_or(RunnerError::NoCacheFolder)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -21,7 +21,7 @@ mod wasi;
 
 pub use artifact::Artifact;
 #[cfg(feature = "compiler")]
-pub use cache::{CompiledCache, write_compiled};
+pub use cache::{CompiledCache, user_cache, write_compiled};
 pub use engine::Engine;
 pub use error::RunnerError;
 pub use run::{RunOptions, run};

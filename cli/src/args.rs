@@ -1,0 +1,222 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Turns a Dockerfile into one WebAssembly module that holds an emulator, an already-booted Linux
+/// and the image's files.
+#[derive(Debug, Parser)]
+#[command(name = "lithify", version, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: the guest program's own; 1 a build failed, 2 wrong usage, \
+    125 lithify failed, 126 the program cannot be executed, 127 it was not found, 128+n it was \
+    killed by signal n.")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build an artifact from a Dockerfile
+    Build(BuildArgs),
+    /// Run an artifact
+    Run(RunArgs),
+    /// Translate an artifact to native code, which starts in a millisecond
+    Compile(CompileArgs),
+    /// Show what an artifact holds
+    Inspect(InspectArgs),
+    /// Print a completion script for a shell
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+/// Arguments of `build`.
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    /// Dockerfile, or - for standard input [default: PATH/Dockerfile]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Name of the image; the default output file is named after the first one
+    #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
+    pub(crate) tags: Vec<lithify_image::Reference>,
+    /// Where to write the artifact [default: the image's or the context's name, .wasm]
+    #[arg(short, long, value_name = "FILE.wasm")]
+    pub(crate) output: Option<PathBuf>,
+    /// Value for an ARG; a name alone takes the value from the environment
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
+    pub(crate) build_args: Vec<String>,
+    /// Files or image behind a name: a folder, oci-layout://, oci-archive:// or docker-archive://
+    #[arg(long = "build-context", value_name = "NAME=SOURCE", value_parser = name_and_value)]
+    pub(crate) build_contexts: Vec<(String, String)>,
+    /// Stage to build [default: the last one]
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) target: Option<String>,
+    /// The machine's memory
+    #[arg(short, long, value_name = "SIZE", default_value = "256m", value_parser = memory_size)]
+    pub(crate) memory: u64,
+    /// How to show progress
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
+    pub(crate) progress: ProgressMode,
+    /// Show no progress and print only the artifact's digest
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Folder with kernel, initramfs and emulator
+    #[arg(long, value_name = "FOLDER", env = "LITHIFY_BOOT_FILES")]
+    pub(crate) boot_files: Option<PathBuf>,
+    /// Build context
+    #[arg(value_name = "PATH")]
+    pub(crate) context: PathBuf,
+}
+
+/// `--progress`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressMode {
+    /// `tty` on a terminal, else `plain`
+    Auto,
+    /// Lines, as BuildKit prints them
+    Plain,
+    /// A display that updates itself
+    Tty,
+    /// One JSON object per line
+    Json,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Set a variable; a name alone takes the value from the environment
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<OsString>,
+    /// Read variables from a file, one per line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// Working directory in the guest
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) workdir: Option<OsString>,
+    /// User and group in the guest, names or numbers
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub(crate) user: Option<OsString>,
+    /// Program to run instead of the image's entrypoint; empty for none
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) entrypoint: Option<OsString>,
+    /// The guest's host name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) hostname: Option<OsString>,
+    /// Connect standard input
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+    /// Print the kernel's messages to standard error
+    #[arg(long)]
+    pub(crate) kernel_log: bool,
+    /// Accepted for docker's sake: nothing of a run is ever kept
+    #[arg(long, hide = true)]
+    pub(crate) rm: bool,
+    /// The artifact, and the command instead of the image's
+    #[arg(
+        value_names = ["FILE.wasm|FILE.cwasm", "COMMAND"],
+        required = true,
+        num_args = 1..,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) words: Vec<OsString>,
+}
+
+/// Arguments of `compile`.
+#[derive(Debug, Args)]
+pub(crate) struct CompileArgs {
+    /// Where to write the native code [default: FILE.cwasm]
+    #[arg(short, long, value_name = "FILE.cwasm")]
+    pub(crate) output: Option<PathBuf>,
+    /// The artifact
+    #[arg(value_name = "FILE.wasm")]
+    pub(crate) file: PathBuf,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The artifact
+    #[arg(value_name = "FILE.wasm")]
+    pub(crate) file: PathBuf,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=SOURCE".into()),
+    }
+}
+
+/// Docker's size syntax: a number and b, k, m or g (powers of 1024), in whole pages.
+fn memory_size(text: &str) -> Result<u64, String> {
+    const PAGE: u64 = 4096;
+    let lower = text.to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &lower[digits.len()..] {
+        "" | "b" => 0,
+        "k" | "kb" => 10,
+        "m" | "mb" => 20,
+        "g" | "gb" => 30,
+        unit => return Err(format!("unknown unit `{unit}`, expected b, k, m or g")),
+    };
+    let number: u64 = digits.parse().map_err(|_| "expected a number, as in 256m".to_owned())?;
+    let bytes = number.checked_mul(1 << shift).ok_or("the size is over 64 bits")?;
+    if bytes == 0 || bytes % PAGE != 0 {
+        return Err(format!("expected a multiple of {PAGE} bytes"));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_are_docker_s() {
+        for (text, expected) in [
+            ("256m", Some(256 << 20)),
+            ("1G", Some(1 << 30)),
+            ("8192k", Some(8 << 20)),
+            ("4096", Some(4096)),
+            ("4096b", Some(4096)),
+            ("64MB", Some(64 << 20)),
+            ("0", None),
+            ("100", None),
+            ("m", None),
+            ("-1m", None),
+            ("1t", None),
+            ("99999999999g", None),
+        ] {
+            assert_eq!(memory_size(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn first_word_after_the_options_ends_them() {
+        let parse = |line: &[&str]| match Arguments::try_parse_from(line).unwrap().command {
+            Command::Run(run) => run,
+            other => panic!("{other:?}"),
+        };
+        let run = parse(&["lithify", "run", "-i", "app.wasm", "-e", "--", "-i"]);
+        assert!(run.interactive && run.env.is_empty());
+        assert_eq!(run.words, ["app.wasm", "-e", "--", "-i"]);
+        let run = parse(&["lithify", "run", "-e", "A=1", "-eB", "app.wasm"]);
+        assert_eq!(run.env, ["A=1", "B"]);
+    }
+}

@@ -1,0 +1,55 @@
+//! Where the kernel, the initramfs and the emulator are.
+
+use crate::error::CliError;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The one guest architecture of this version, as OCI names it.
+pub(crate) const ARCHITECTURE: &str = "riscv64";
+
+/// What every artifact boots from.
+pub(crate) struct BootFiles {
+    pub(crate) kernel: Vec<u8>,
+    pub(crate) initramfs: Vec<u8>,
+    pub(crate) emulator: Vec<u8>,
+}
+
+impl BootFiles {
+    /// Reads the files from `folder`, or from where they are beside this program: `../boot` in a
+    /// build folder, `../share/lithify` in an installation.
+    pub(crate) fn read(folder: Option<&Path>) -> Result<Self, CliError> {
+        let folder = match folder {
+            Some(folder) => folder.to_owned(),
+            None => find()?,
+        };
+        let read = |name: String| {
+            let path = folder.join(name);
+            fs::read(&path).map_err(|error| {
+                CliError::build(format!(
+                    "boot file {}: {error}; `make boot-files` builds it",
+                    path.display()
+                ))
+            })
+        };
+        Ok(Self {
+            kernel: read(format!("kernel-{ARCHITECTURE}"))?,
+            initramfs: read(format!("initramfs-{ARCHITECTURE}.cpio"))?,
+            emulator: read(format!("emulator-{ARCHITECTURE}.wasm"))?,
+        })
+    }
+}
+
+fn find() -> Result<PathBuf, CliError> {
+    let program = std::env::current_exe()
+        .map_err(|error| CliError::build(format!("cannot tell where this program is: {error}")))?;
+    let beside = program.parent().unwrap_or(Path::new("/"));
+    let places = ["../boot", "../share/lithify"].map(|place| beside.join(place));
+    places.iter().find(|place| place.is_dir()).cloned().ok_or_else(|| {
+        CliError::build(format!(
+            "no boot files in {} or {}; `make boot-files` builds them, --boot-files names another \
+             folder",
+            places[0].display(),
+            places[1].display()
+        ))
+    })
+}

@@ -1,0 +1,84 @@
+//! `lithify inspect`.
+
+use crate::args::InspectArgs;
+use crate::error::CliError;
+use crate::exit::Exit;
+use indicatif::BinaryBytes;
+use lithify_snapshot::{Report, inspect as read_report};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::fs::File;
+use std::path::Path;
+
+/// Raised when a field of the JSON output changes its meaning or goes.
+const JSON_VERSION: u32 = 1;
+
+/// Prints what an artifact holds.
+pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit, CliError> {
+    let report = report_of(&args.file)?;
+    let text = if args.json { as_json(&report)? } else { as_text(&report) };
+    crate::print(text.as_bytes())
+}
+
+/// Reads an artifact; errors name the file.
+pub(crate) fn report_of(path: &Path) -> Result<Report, CliError> {
+    let named =
+        |error: &dyn std::fmt::Display| CliError::own(format!("{}: {error}", path.display()));
+    let file = File::open(path).map_err(|error| named(&error))?;
+    let metadata = file.metadata().map_err(|error| named(&error))?;
+    if !metadata.is_file() {
+        return Err(named(&"not a regular file"));
+    }
+    read_report(file, metadata.len()).map_err(|error| named(&error))
+}
+
+fn as_json(report: &Report) -> Result<String, CliError> {
+    let mut value = serde_json::to_value(report).map_err(CliError::own)?;
+    value["version"] = json!(JSON_VERSION);
+    Ok(format!("{value:#}\n"))
+}
+
+fn as_text(report: &Report) -> String {
+    let manifest = &report.manifest;
+    let config = &report.image_config["config"];
+    let sizes = &report.sizes;
+    let bytes = |bytes: u64| BinaryBytes(bytes).to_string();
+    let rows = [
+        ("Made by", plain(&manifest.tool)),
+        ("Architecture", plain(&manifest.architecture)),
+        ("Memory", bytes(manifest.memory_bytes)),
+        ("Entrypoint", shown(&config["Entrypoint"])),
+        ("Cmd", shown(&config["Cmd"])),
+        ("Env", shown(&config["Env"])),
+        ("User", shown(&config["User"])),
+        ("Working dir", shown(&config["WorkingDir"])),
+        ("Size", bytes(sizes.file)),
+        ("  emulator", bytes(sizes.code)),
+        ("  machine", bytes(sizes.image)),
+        ("  root fs", bytes(sizes.rom)),
+        ("Kernel", plain(&manifest.kernel)),
+        ("Initramfs", plain(&manifest.initramfs)),
+        ("Emulator", plain(&manifest.emulator)),
+        ("Root fs", plain(&manifest.rootfs)),
+    ];
+    let mut text = String::new();
+    for (name, value) in rows {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<13} {value}");
+    }
+    text
+}
+
+/// Text of an artifact is hostile: escapes keep control characters off the terminal.
+fn plain(text: &str) -> String {
+    text.escape_debug().to_string()
+}
+
+/// JSON as one line; its escapes serve the same purpose.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "-".into(),
+        Value::String(text) if text.is_empty() => "-".into(),
+        other => other.to_string(),
+    }
+}

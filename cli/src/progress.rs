@@ -1,0 +1,217 @@
+//! Progress on standard error: BuildKit's lines, a display that updates itself, or JSON.
+
+use crate::args::ProgressMode;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use lithify_builder::{Event, StepId, Warning};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Fast enough to look alive, slow enough to cost nothing.
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// Shows what a build does. Clones show on the same screen.
+#[derive(Clone)]
+pub(crate) struct Progress(Arc<Mutex<Screen>>);
+
+struct Screen {
+    style: Style,
+    running: BTreeMap<StepId, Step>,
+    /// Highest number in use.
+    last: StepId,
+}
+
+enum Style {
+    Quiet,
+    Plain,
+    Json,
+    Tty(MultiProgress),
+}
+
+struct Step {
+    name: String,
+    since: Instant,
+    spinner: Option<ProgressBar>,
+}
+
+impl Progress {
+    pub(crate) fn new(mode: ProgressMode, quiet: bool) -> Self {
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let style = match mode {
+            _ if quiet => Style::Quiet,
+            ProgressMode::Json => Style::Json,
+            ProgressMode::Plain => Style::Plain,
+            ProgressMode::Auto if dumb || !io::stderr().is_terminal() => Style::Plain,
+            ProgressMode::Auto | ProgressMode::Tty => Style::Tty(MultiProgress::new()),
+        };
+        Self(Arc::new(Mutex::new(Screen { style, running: BTreeMap::new(), last: 0 })))
+    }
+
+    fn screen(&self) -> MutexGuard<'_, Screen> {
+        // The screen stays consistent between statements, a panic elsewhere does not matter.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs one step of the build, given its number for [`Self::log`].
+    pub(crate) fn step<T, E>(
+        &self,
+        name: &str,
+        body: impl FnOnce(StepId) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let id = self.screen().last + 1;
+        self.screen().start(id, name.to_owned());
+        let outcome = body(id);
+        self.screen().end(id, outcome.is_ok());
+        outcome
+    }
+
+    /// A line of output of step `id`.
+    pub(crate) fn log(&self, id: StepId, line: &str) {
+        self.screen().log(id, line);
+    }
+
+    /// Ends what is still running, because the build failed in it.
+    pub(crate) fn fail(&self) {
+        let mut screen = self.screen();
+        while let Some(id) = screen.running.keys().next().copied() {
+            screen.end(id, false);
+        }
+    }
+
+    /// Something the user should know.
+    pub(crate) fn warn(&self, rule: &str, message: &str, line: Option<u32>) {
+        self.screen().warn(rule, message, line);
+    }
+}
+
+impl lithify_builder::Progress for Progress {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::StepStarted { id, stage, index, total, text } => {
+                self.screen().start(id, format!("[{stage} {index}/{total}] {text}"));
+            }
+            Event::StepDone { id } => self.screen().end(id, true),
+            Event::Warning(Warning { rule, message, span }) => {
+                self.warn(rule, message, span.map(|span| span.first));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Screen {
+    fn start(&mut self, id: StepId, name: String) {
+        self.last = self.last.max(id);
+        let mut spinner = None;
+        match &self.style {
+            Style::Quiet => {}
+            Style::Plain => print(&format!("#{id} {name}")),
+            Style::Json => print_json(&json!({ "event": "start", "id": id, "name": name })),
+            Style::Tty(bars) => spinner = Some(bars.add(new_spinner(&name))),
+        }
+        self.running.insert(id, Step { name, since: Instant::now(), spinner });
+    }
+
+    fn end(&mut self, id: StepId, done: bool) {
+        let Some(step) = self.running.remove(&id) else { return };
+        let seconds = step.since.elapsed().as_secs_f64();
+        let event = if done { "done" } else { "error" };
+        match &self.style {
+            Style::Quiet => {}
+            Style::Plain if done => print(&format!("#{id} DONE {seconds:.1}s\n")),
+            Style::Plain => print(&format!("#{id} ERROR after {seconds:.1}s\n")),
+            Style::Json => {
+                print_json(&json!({ "event": event, "id": id, "seconds": seconds }));
+            }
+            Style::Tty(bars) => {
+                if let Some(spinner) = step.spinner {
+                    spinner.finish_and_clear();
+                }
+                let mark = if done { "=>" } else { "=> ERROR" };
+                print_above(bars, &format!("{mark} {} {seconds:.1}s", step.name));
+            }
+        }
+    }
+
+    fn log(&mut self, id: StepId, line: &str) {
+        let Some(step) = self.running.get(&id) else { return };
+        let line = printable(line);
+        match &self.style {
+            Style::Quiet => {}
+            Style::Plain => {
+                print(&format!("#{id} {:.3} {line}", step.since.elapsed().as_secs_f64()));
+            }
+            Style::Json => print_json(&json!({ "event": "log", "id": id, "text": line })),
+            Style::Tty(_) => {
+                if let Some(spinner) = &step.spinner {
+                    spinner.set_message(format!("{}: {line}", step.name));
+                }
+            }
+        }
+    }
+
+    fn warn(&mut self, rule: &str, message: &str, line: Option<u32>) {
+        let message = printable(message);
+        let place = line.map(|line| format!(" (line {line})")).unwrap_or_default();
+        let text = format!("warning: {rule}: {message}{place}");
+        match &self.style {
+            Style::Quiet => {}
+            Style::Plain => print(&text),
+            Style::Json => print_json(
+                &json!({ "event": "warning", "rule": rule, "message": message, "line": line }),
+            ),
+            Style::Tty(bars) => print_above(bars, &text),
+        }
+    }
+}
+
+fn new_spinner(name: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let spinner = ProgressBar::new_spinner().with_style(style).with_message(name.to_owned());
+    spinner.enable_steady_tick(REDRAW);
+    spinner
+}
+
+/// Progress is a courtesy: if standard error is gone, the build goes on.
+fn print(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn print_json(value: &Value) {
+    print(&value.to_string());
+}
+
+fn print_above(bars: &MultiProgress, line: &str) {
+    let _ = bars.println(line);
+}
+
+/// What the guest's kernel or an image says must not steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\tb\x1b[2Jc\r"), "a\tb\u{fffd}[2Jc\u{fffd}");
+    }
+
+    #[test]
+    fn own_steps_are_numbered_after_the_builder_s() {
+        let mut progress = Progress::new(ProgressMode::Plain, true);
+        lithify_builder::Progress::event(
+            &mut progress,
+            Event::StepStarted { id: 4, stage: "a", index: 1, total: 1, text: "COPY a b" },
+        );
+        assert_eq!(progress.step("next", Ok::<_, ()>), Ok(5));
+        assert_eq!(progress.screen().running.len(), 1);
+        progress.fail();
+        assert!(progress.screen().running.is_empty());
+    }
+}

@@ -1,0 +1,111 @@
+//! `lithify run`.
+
+use crate::args::RunArgs;
+use crate::error::CliError;
+use crate::exit::Exit;
+use lithify_control::Overrides;
+use lithify_runner::{Artifact, CompiledCache, Engine, RunOptions, RunnerError, Streams};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+/// Runs an artifact and ends with the guest's exit code.
+pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
+    let mut env = Vec::new();
+    for file in &args.env_file {
+        env.extend(read_env_file(file)?);
+    }
+    env.extend(args.env.iter().filter_map(|variable| variable_of(variable.as_bytes())));
+    let Some(file) = args.words.first() else {
+        return Err(CliError::usage("no artifact given"));
+    };
+    let engine = Engine::new()?;
+    let artifact = open(&engine, Path::new(file))?;
+    let streams = Streams::inherit(args.interactive)
+        .map_err(|error| CliError::own(format!("a standard stream is closed: {error}")))?;
+    let options = RunOptions {
+        overrides: overrides(&args),
+        args: args.words.into_iter().map(OsString::into_vec).collect(),
+        env,
+        streams,
+    };
+    Ok(Exit::Guest(lithify_runner::run(&engine, &artifact, options)?))
+}
+
+fn open(engine: &Engine, path: &Path) -> Result<Artifact, CliError> {
+    let outcome = match Artifact::open_precompiled(engine, path) {
+        Err(RunnerError::NoCompiler { .. }) => {
+            Artifact::open(engine, path, &CompiledCache::of_user()?)
+        }
+        precompiled => precompiled,
+    };
+    outcome.map_err(|error| match error {
+        RunnerError::Invalid(_) => CliError::own(format!("{}: {error}", path.display())),
+        named => named.into(),
+    })
+}
+
+fn overrides(args: &RunArgs) -> Overrides {
+    let bytes = |value: &Option<OsString>| value.clone().map(OsString::into_vec);
+    let entrypoint = bytes(&args.entrypoint)
+        .map(|program| if program.is_empty() { Vec::new() } else { vec![program] });
+    Overrides {
+        entrypoint,
+        cwd: bytes(&args.workdir),
+        user: bytes(&args.user),
+        hostname: bytes(&args.hostname),
+        kernel_log: args.kernel_log,
+    }
+}
+
+/// `NAME=VALUE` as it is; `NAME` with the value it has here, or not at all.
+fn variable_of(written: &[u8]) -> Option<Vec<u8>> {
+    if written.contains(&b'=') {
+        return Some(written.to_vec());
+    }
+    let value = std::env::var_os(OsStr::from_bytes(written))?;
+    Some([written, b"=", value.as_bytes()].concat())
+}
+
+/// Docker's format: one variable per line, empty lines and lines that start with # skipped.
+fn read_env_file(path: &Path) -> Result<Vec<Vec<u8>>, CliError> {
+    let bytes =
+        fs::read(path).map_err(|error| CliError::own(format!("{}: {error}", path.display())))?;
+    let mut variables = Vec::new();
+    for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_start();
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        let name = line.split(|byte| *byte == b'=').next().unwrap_or_default();
+        if name.is_empty() || name.iter().any(u8::is_ascii_whitespace) {
+            return Err(CliError::own(format!(
+                "{}:{number}: bad variable name `{}`",
+                path.display(),
+                String::from_utf8_lossy(name)
+            )));
+        }
+        variables.extend(variable_of(line));
+    }
+    Ok(variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn env_file_is_docker_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("env");
+        fs::write(&path, "# note\n\nA=1\r\n  B= x = y \nLITHIFY_TEST_UNSET\nPATH\n").unwrap();
+        let variables = read_env_file(&path).unwrap();
+        assert_eq!(variables[..2], [b"A=1".to_vec(), b"B= x = y ".to_vec()]);
+        assert!(variables[2].starts_with(b"PATH=/") && variables.len() == 3);
+
+        fs::write(&path, "A=1\nBAD NAME=2\n").unwrap();
+        let message = read_env_file(&path).unwrap_err().to_string();
+        assert!(message.contains("env:2: bad variable name `BAD NAME`"), "{message}");
+    }
+}
