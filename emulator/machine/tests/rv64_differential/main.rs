@@ -11,6 +11,8 @@ mod generate;
 mod layout;
 mod random;
 mod report;
+#[path = "../rv64_support/mod.rs"]
+mod rv64_support;
 mod subjects;
 
 use std::collections::BTreeMap;
