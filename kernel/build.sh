@@ -20,6 +20,7 @@ case $arch in
     *) fail "no guest kernel for architecture \`$arch' (have: riscv64)" ;;
 esac
 config=$here/$arch/config
+replace=$here/$arch/replace
 source "$here/$arch/source"
 
 for tool in "${cross}gcc" make flex bison bc apt-get dpkg-deb xz flock; do
@@ -34,6 +35,7 @@ key=$({
     echo "$SOURCE_PACKAGE $SOURCE_VERSION $SOURCE_SHA256"
     grep -E '^(CONFIG_|# CONFIG_.* is not set$)' "$config"
     sha256sum <"$here/build.sh"
+    (cd "$replace" && find . -type f | sort | xargs sha256sum)
     "${cross}gcc" --version | head -n 1
     "${cross}ld" --version | head -n 1
 } | digest)
@@ -114,6 +116,7 @@ build() {
     echo "kernel: building $SOURCE_PACKAGE $SOURCE_VERSION for $arch (about 8 CPU minutes, once)" >&2
     fetch_source "$work"
     local tree=$work/$SOURCE_PACKAGE
+    cp -r "$replace/." "$tree"
     compile "$tree"
     mkdir "$work/result"
     cp "$tree/$image" "$work/result/Image"
