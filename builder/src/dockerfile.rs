@@ -1,5 +1,6 @@
 //! The front end as one value: a Dockerfile whose every instruction is typed.
 
+use std::string::FromUtf8Error;
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -42,8 +43,7 @@ impl Dockerfile {
         if bytes_len > MAX_FILE_BYTES {
             return Err(ParseError::FileTooLarge { bytes: bytes_len }.into());
         }
-        let text = String::from_utf8(bytes)
-            .map_err(|error| ParseError::NotUtf8 { offset: error.utf8_error().valid_up_to() })?;
+        let text = String::from_utf8(bytes).map_err(|error| not_utf8(name, &error))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let source = Arc::new(SourceFile::new(name, text));
         let tree = parser::parse(text).map_err(|(error, span)| Error::at(&source, span, error))?;
@@ -53,6 +53,27 @@ impl Dockerfile {
                 .map_err(|error| Error::at(&source, node.span, error))?;
             steps.push(Step { instruction, span: node.span, text: node.line.clone() });
         }
-        Ok(Self { source, directives: tree.directives, steps, warnings: tree.warnings })
+        let mut warnings = tree.warnings;
+        warnings.extend(foreign_syntax(&tree.directives));
+        Ok(Self { source, directives: tree.directives, steps, warnings })
     }
+}
+
+fn not_utf8(name: &str, error: &FromUtf8Error) -> Error {
+    let offset = error.utf8_error().valid_up_to();
+    let lines_before = error.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count();
+    let line = u32::try_from(lines_before + 1).expect("files are smaller than 4 GiB");
+    let source = SourceFile::new(name, String::from_utf8_lossy(error.as_bytes()));
+    Error::at(&Arc::new(source), Span::line(line), ParseError::NotUtf8 { offset })
+}
+
+/// No front end is fetched; Docker's own is the one that this crate follows.
+fn foreign_syntax(directives: &Directives) -> Option<Warning> {
+    let (syntax, line) = directives.syntax.as_ref()?;
+    let name = syntax.strip_prefix("docker.io/").unwrap_or(syntax);
+    if name.starts_with("docker/dockerfile") {
+        return None;
+    }
+    let message = format!("the front end `{syntax}` is not used; the file is read as Dockerfile 1");
+    Some(Warning::new("ForeignSyntax", message, Some(Span::line(*line))))
 }

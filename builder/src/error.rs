@@ -129,6 +129,11 @@ impl Hint {
         Self(best.map(|(_, name)| name.to_owned()))
     }
 
+    /// The same hint with something before the name.
+    pub(crate) fn prefixed(self, prefix: &str) -> Self {
+        Self(self.0.map(|name| format!("{prefix}{name}")))
+    }
+
     /// The name meant, if there is a near one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {

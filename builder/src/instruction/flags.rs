@@ -35,7 +35,8 @@ impl Flags {
                     InstructionError::UnknownFlag {
                         keyword: node.keyword.clone(),
                         flag: name.to_owned(),
-                        hint: Hint::nearest(name, known.iter().map(|(known, _)| *known)),
+                        hint: Hint::nearest(name, known.iter().map(|(known, _)| *known))
+                            .prefixed("--"),
                     }
                 })?;
             if takes != Takes::Values && found.value(known_name).is_some() {

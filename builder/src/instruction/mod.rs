@@ -58,7 +58,7 @@ pub enum InstructionError {
         hint: Hint,
     },
     /// Wrong number of arguments.
-    #[error("{keyword} needs {expected}")]
+    #[error("{keyword} takes {expected}")]
     Arguments {
         /// The instruction.
         keyword: &'static str,

@@ -36,7 +36,7 @@ pub enum ParseError {
         bytes: u64,
     },
     /// Not text.
-    #[error("the line is not UTF-8 (byte {offset} of the file)")]
+    #[error("not UTF-8 text (byte {offset} of the file)")]
     NotUtf8 {
         /// Offset of the first wrong byte.
         offset: usize,

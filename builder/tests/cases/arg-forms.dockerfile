@@ -1,0 +1,3 @@
+ARG A
+ARG B= C="x y" D='z' E
+FROM scratch

@@ -1,0 +1,1 @@
+FROM --platfrm=linux/riscv64 scratch

@@ -1,0 +1,4 @@
+FROM scratch
+RNU a \
+  b \
+  c

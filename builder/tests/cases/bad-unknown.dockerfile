@@ -1,0 +1,4 @@
+FROM scratch
+
+COPPY a /
+ENV A=1

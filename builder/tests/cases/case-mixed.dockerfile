@@ -1,0 +1,3 @@
+from scratch As b
+CoPy a /
+onBuild rUn x

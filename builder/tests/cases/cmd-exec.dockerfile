@@ -1,0 +1,2 @@
+FROM scratch
+CMD ["a","b c","\u00e9\/"]

@@ -1,0 +1,4 @@
+FROM scratch
+CMD ["a", 'b']
+CMD ["a"] b
+CMD [ -f x ] && y

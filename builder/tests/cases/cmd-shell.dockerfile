@@ -1,0 +1,2 @@
+FROM scratch
+CMD echo "a  b"  'c' $D

@@ -1,0 +1,6 @@
+FROM scratch
+RUN a \
+# one
+  # two \
+  b \
+  c # not a comment

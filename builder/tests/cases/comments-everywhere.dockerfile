@@ -1,0 +1,4 @@
+# top
+
+  # indented
+FROM scratch

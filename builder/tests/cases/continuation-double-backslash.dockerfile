@@ -1,0 +1,3 @@
+FROM scratch
+RUN a \\
+ENV A=1

@@ -1,0 +1,4 @@
+FROM scr\
+atch
+ENV AB\
+C=1

@@ -1,0 +1,5 @@
+FROM scratch
+COPY <<EOF /a
+x
+EOF
+ENV A=1

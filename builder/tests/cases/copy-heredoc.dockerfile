@@ -1,0 +1,9 @@
+FROM scratch
+COPY <<EOF /a
+x $Y
+EOF
+COPY <<-"A" <<B c /d/
+	one
+	A
+two
+B

@@ -1,0 +1,6 @@
+# escape=`
+FROM scratch
+RUN dir `
+  C:\
+COPY a\ c:\
+ENV A=b` c

@@ -1,0 +1,5 @@
+# comment
+# escape=`
+FROM scratch
+RUN a \
+ b

@@ -1,0 +1,3 @@
+FROM scratch
+CMD cat <<EOF
+ENV A=1

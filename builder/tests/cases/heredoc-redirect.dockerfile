@@ -1,0 +1,5 @@
+FROM scratch
+RUN cat <<EOF > /x && echo done
+a
+b
+EOF

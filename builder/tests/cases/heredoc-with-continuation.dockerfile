@@ -1,0 +1,5 @@
+FROM scratch
+RUN --network=none \
+  cat <<EOF
+x
+EOF

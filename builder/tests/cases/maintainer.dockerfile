@@ -1,0 +1,2 @@
+FROM scratch
+MAINTAINER A B <a@b>

@@ -1,0 +1,7 @@
+FROM scratch
+ONBUILD RUN <<EOF
+echo a
+EOF
+ONBUILD COPY <<X /x
+c
+X

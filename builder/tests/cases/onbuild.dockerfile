@@ -1,0 +1,4 @@
+FROM scratch
+ONBUILD COPY --chown=1 . /a
+ONBUILD RUN ["a"]
+ONBUILD ENV A=1 B=2

@@ -1,0 +1,4 @@
+FROM scratch
+STOPSIGNAL SIGTERM
+USER app:$G
+WORKDIR /a b/c

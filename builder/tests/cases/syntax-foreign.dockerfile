@@ -1,0 +1,2 @@
+# syntax=example.org/frontend
+FROM scratch

@@ -1,0 +1,3 @@
+FROM scratch
+ENV GRÜẞE="schöne Grüße 🐳"
+COPY ключ /

@@ -1,0 +1,3 @@
+FROM scratch
+VOLUME /a $B /c
+VOLUME ["/d e", "/f"]
