@@ -80,7 +80,7 @@ test-full: boot-files base examples ## every test
 
 .PHONY: bench
 bench: build boot-files base examples ## cold starts and throughput, with machine and versions
-	@ci/bench.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME)
+	@benches/programs.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME)
 
 .PHONY: fmt
 fmt: ## format the Rust sources

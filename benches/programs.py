@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures artifacts against the same programs on QEMU user mode and on this machine itself.
 
-    ci/bench.py LITHIFY BOOT_FILES BASE WASMTIME
+    benches/programs.py LITHIFY BOOT_FILES BASE WASMTIME
 
 Prints a table and writes raw samples, commands, machine and versions to target/bench/results.json.
 """
