@@ -52,10 +52,13 @@ pub(crate) mod sstatus {
     pub(crate) const SIE: u64 = 1 << 1;
     pub(crate) const SPIE: u64 = 1 << 5;
     pub(crate) const SPP: u64 = 1 << 8;
+    pub(crate) const FS: u64 = 0b11 << 13;
+    pub(crate) const FS_INITIAL: u64 = 0b01 << 13;
     pub(crate) const SUM: u64 = 1 << 18;
     pub(crate) const MXR: u64 = 1 << 19;
+    pub(crate) const SD: u64 = 1 << 63;
     /// What cases look at.
-    pub(crate) const COMPARED: u64 = SIE | SPIE | SPP | SUM | MXR;
+    pub(crate) const COMPARED: u64 = SIE | SPIE | SPP | FS | SUM | MXR | SD;
 }
 
 /// Code of the harness that cases run, in its order there.
@@ -72,7 +75,7 @@ pub(crate) enum Snippet {
     WaitForInterrupt,
     ReadSstatus,
     WriteReadOnly,
-    FloatWhileOff,
+    FloatMove,
     Timer,
     Pending,
     Rewrite,

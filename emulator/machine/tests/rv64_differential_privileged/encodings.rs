@@ -4,7 +4,7 @@
 use lithify_isa::OpCode;
 use lithify_isa::riscv64::{all_encodings, length, lift};
 
-use crate::case::{Case, EBREAK, FRAME_A, Mode, Snippet, pte};
+use crate::case::{Case, EBREAK, FRAME_A, Mode, Snippet, pte, sstatus};
 
 const C_EBREAK: u32 = 0x9002_9002;
 /// Operand bits of the sampled 32-bit encodings.
@@ -20,7 +20,21 @@ pub(crate) fn illegal() -> Vec<u32> {
     all.sort_unstable();
     all.dedup();
     all.retain(|instruction| lift(*instruction, 0).code == OpCode::Illegal);
+    all.extend(reserved_rounding_modes());
     all
+}
+
+/// Every float instruction that has a rounding mode, with the modes 5 and 6.
+fn reserved_rounding_modes() -> impl Iterator<Item = u32> {
+    const RM: u32 = 7 << 12;
+    const OP_FP_AND_FMA: [u32; 5] = [0x43, 0x47, 0x4b, 0x4f, 0x53];
+    all_encodings()
+        .filter(|encoding| OP_FP_AND_FMA.contains(&(encoding.bits & 0x7f)))
+        .filter(|encoding| encoding.mask & RM == 0)
+        .flat_map(|encoding| {
+            let operands = encoding.bits | OPERANDS & !encoding.mask & !RM;
+            [operands | 5 << 12, operands | 6 << 12]
+        })
 }
 
 pub(crate) fn case(instruction: u32) -> Case {
@@ -30,6 +44,7 @@ pub(crate) fn case(instruction: u32) -> Case {
         [instruction, EBREAK]
     };
     Case::new(format!("{instruction:#x}"), Snippet::Execute, Mode::Supervisor)
+        .with(sstatus::FS)
         .code(FRAME_A, instructions)
         .map(0, FRAME_A, pte::V | pte::X | pte::A)
 }

@@ -54,6 +54,8 @@ start:
     ld t0, V_SATP(s1)
     csrw satp, t0
     sfence.vma
+    li t0, 7                /* CY, TM, IR */
+    csrw scounteren, t0
 
 next:                       /* s1 variables, s2 case, s3 result */
     ld t0, V_CASES_END(s1)
@@ -160,7 +162,7 @@ end:
     snippet                 /* WriteReadOnly: a counter */
     csrw time, a1
     ebreak
-    snippet                 /* FloatWhileOff */
+    snippet                 /* FloatMove */
     fmv.d.x f0, a1
     ebreak
     snippet                 /* Timer: a1 ticks from now, enabled by a2 in sie */

@@ -90,6 +90,14 @@ fn page_tables() -> Vec<Situation> {
             on("no such frame", PAGE_0).map(0, NOTHING, ALL),
             trap(cause::LOAD_ACCESS_FAULT, PAGE_0, load),
         ),
+        (
+            supervisor("a store to no frame", Snippet::Store).map(0, NOTHING, ALL),
+            trap(cause::STORE_ACCESS_FAULT, PAGE_0, Snippet::Store.at(Mode::Supervisor)),
+        ),
+        (
+            supervisor("code in no frame", Snippet::Execute).map(0, NOTHING, ALL),
+            trap(cause::INSTRUCTION_ACCESS_FAULT, PAGE_0, PAGE_0),
+        ),
         (on("not sign-extended", 1 << 38), fault(1 << 38)),
         (on("not sign-extended, low", u64::MAX << 39 | 5 << 12), fault(u64::MAX << 39 | 5 << 12)),
     ]
@@ -187,7 +195,7 @@ fn borders() -> Vec<Situation> {
 
 fn modes() -> Vec<Situation> {
     use Snippet::{
-        EnvironmentCall, FenceTranslation, FloatWhileOff, ReadSstatus, SupervisorReturn,
+        EnvironmentCall, FenceTranslation, FloatMove, ReadSstatus, SupervisorReturn,
         WaitForInterrupt, WriteCsrs, WriteReadOnly,
     };
     let illegal = |snippet: Snippet, mode| {
@@ -199,10 +207,18 @@ fn modes() -> Vec<Situation> {
         (Case::new(format!("{snippet:?} in {mode:?} mode"), snippet, mode), expected)
     };
     let mut all: Vec<Situation> =
-        [SupervisorReturn, FenceTranslation, WaitForInterrupt, ReadSstatus, FloatWhileOff]
+        [SupervisorReturn, FenceTranslation, WaitForInterrupt, ReadSstatus, FloatMove]
             .map(|snippet| illegal(snippet, Mode::User))
             .into();
-    all.push(illegal(FloatWhileOff, Mode::Supervisor));
+    all.push(illegal(FloatMove, Mode::Supervisor));
+    all.push((
+        supervisor("float state becomes dirty", FloatMove).with(sstatus::FS_INITIAL),
+        Expected {
+            scause: cause::BREAKPOINT,
+            sstatus: Some(sstatus::SPP | sstatus::FS | sstatus::SD),
+            ..Expected::default()
+        },
+    ));
     all.push(illegal(WriteReadOnly, Mode::Supervisor));
     all.push((
         Case::new("ecall with interrupts enabled", EnvironmentCall, Mode::User).with(sstatus::SPIE),
