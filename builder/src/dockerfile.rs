@@ -1,6 +1,5 @@
 //! The front end as one value: a Dockerfile whose every instruction is typed.
 
-use std::string::FromUtf8Error;
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -39,11 +38,16 @@ impl Dockerfile {
     /// # Errors
     /// What is wrong first: with the text, an instruction's name, its flags or its arguments.
     pub fn parse(name: &str, bytes: Vec<u8>) -> Result<Self, Error> {
-        let bytes_len = bytes.len() as u64;
-        if bytes_len > MAX_FILE_BYTES {
-            return Err(ParseError::FileTooLarge { bytes: bytes_len }.into());
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            return Err(ParseError::FileTooLarge.into());
         }
-        let text = String::from_utf8(bytes).map_err(|error| not_utf8(name, &error))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let offset = error.utf8_error().valid_up_to();
+            at_byte(name, error.as_bytes(), offset, ParseError::NotUtf8 { offset })
+        })?;
+        if let Some(offset) = text.find('\0') {
+            return Err(at_byte(name, text.as_bytes(), offset, ParseError::ZeroByte { offset }));
+        }
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let source = Arc::new(SourceFile::new(name, text));
         let tree = parser::parse(text).map_err(|(error, span)| Error::at(&source, span, error))?;
@@ -59,12 +63,11 @@ impl Dockerfile {
     }
 }
 
-fn not_utf8(name: &str, error: &FromUtf8Error) -> Error {
-    let offset = error.utf8_error().valid_up_to();
-    let lines_before = error.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count();
+fn at_byte(name: &str, bytes: &[u8], offset: usize, error: ParseError) -> Error {
+    let lines_before = bytes[..offset].iter().filter(|byte| **byte == b'\n').count();
     let line = u32::try_from(lines_before + 1).expect("files are smaller than 4 GiB");
-    let source = SourceFile::new(name, String::from_utf8_lossy(error.as_bytes()));
-    Error::at(&Arc::new(source), Span::line(line), ParseError::NotUtf8 { offset })
+    let source = SourceFile::new(name, String::from_utf8_lossy(bytes));
+    Error::at(&Arc::new(source), Span::line(line), error)
 }
 
 /// No front end is fetched; Docker's own is the one that this crate follows.

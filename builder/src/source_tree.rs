@@ -1,5 +1,6 @@
 //! What COPY and ADD read from: a directory of the host, or the tree of a stage or image.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -97,65 +98,84 @@ impl SourceTree<'_> {
         }
     }
 
-    /// The paths that a pattern matches, sorted; wildcards match names, `**` any depth if `deep`.
-    /// The inner error says what is wrong with the pattern.
+    /// What a pattern matches, sorted; wildcards match names, `**` any depth if `deep`. The inner
+    /// error says what is wrong with the pattern.
+    ///
+    /// Wildcards do not lead through symbolic links: links to `.` would match without end.
     pub(crate) fn glob(
         self,
         pattern: &str,
         deep: bool,
-    ) -> Result<Result<Vec<PathBuf>, &'static str>, Error> {
-        let mut matches = vec![PathBuf::new()];
+    ) -> Result<Result<Vec<Match>, &'static str>, Error> {
+        let mut matches = vec![Match::default()];
         for part in pattern.split('/').filter(|part| !matches!(*part, "" | ".")) {
-            if part == "**" && deep {
-                matches = self.all_below(matches)?;
-                continue;
-            }
-            if !has_wildcard(part) {
-                let literal = unescaped(part);
-                matches = matches.into_iter().map(|path| path.join(&literal)).collect();
-                continue;
-            }
-            let regex = match component_regex(part) {
-                Ok(regex) => regex,
-                Err(problem) => return Ok(Err(problem)),
+            matches = if part == "**" && deep {
+                self.all_below(matches)?
+            } else if has_wildcard(part) {
+                match component_regex(part) {
+                    Ok(regex) => self.matching(matches, &regex)?,
+                    Err(problem) => return Ok(Err(problem)),
+                }
+            } else {
+                self.literal(matches, &unescaped(part))?
             };
-            matches = self.matching(matches, &regex)?;
         }
-        let mut existing = Vec::new();
-        for path in matches {
-            if self.resolve(&path)?.is_some() {
-                existing.push(path);
-            }
-        }
-        existing.sort();
-        existing.dedup();
-        Ok(Ok(existing))
+        self.literal(matches, "").map(Ok)
     }
 
-    fn matching(self, dirs: Vec<PathBuf>, regex: &regex::Regex) -> Result<Vec<PathBuf>, Error> {
+    /// Goes one name further, through a symbolic link if that is one.
+    fn literal(self, from: Vec<Match>, name: &str) -> Result<Vec<Match>, Error> {
         let mut matches = Vec::new();
-        for dir in dirs {
-            let Some(real) = self.resolve(&dir)? else { continue };
-            if !self.is_directory(&real)? {
-                continue;
+        for found in from {
+            let found = found.join(Path::new(name));
+            if let Some(real) = self.resolve(&found.real)? {
+                matches.push(Match { real, ..found });
             }
-            let names = self.children(&real)?;
-            let names = names.into_iter().filter(|name| regex.is_match(&name.to_string_lossy()));
-            matches.extend(names.map(|name| dir.join(name)));
         }
         Ok(matches)
     }
 
-    /// The directories and all directories below them; symbolic links are not entered.
-    fn all_below(self, dirs: Vec<PathBuf>) -> Result<Vec<PathBuf>, Error> {
-        let mut all = Vec::new();
+    fn matching(self, dirs: Vec<Match>, regex: &regex::Regex) -> Result<Vec<Match>, Error> {
+        let mut matches = Vec::new();
         for dir in dirs {
-            let Some(real) = self.resolve(&dir)? else { continue };
-            let found = self.walk(&real)?.into_iter();
-            let below = found.filter(|found| found.node.kind.is_directory());
-            all.extend(below.map(|found| dir.join(found.relative)));
+            if self.is_directory(&dir.real)? {
+                let names = self.children(&dir.real)?.into_iter();
+                let names = names.filter(|name| regex.is_match(&name.to_string_lossy()));
+                matches.extend(names.map(|name| dir.join(Path::new(&name))));
+            }
         }
-        Ok(all)
+        Ok(matches)
+    }
+
+    /// The directories and all directories below them.
+    fn all_below(self, dirs: Vec<Match>) -> Result<Vec<Match>, Error> {
+        let mut all = BTreeSet::new();
+        for dir in dirs {
+            if self.is_directory(&dir.real)? {
+                let found = self.walk(&dir.real)?.into_iter();
+                let below = found.filter(|found| found.node.kind.is_directory());
+                all.extend(below.map(|found| dir.join(&found.relative)));
+            }
+        }
+        Ok(all.into_iter().collect())
+    }
+}
+
+/// A path that a pattern matches.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Match {
+    /// As named by the pattern.
+    pub(crate) named: PathBuf,
+    /// Without symbolic links.
+    pub(crate) real: PathBuf,
+}
+
+impl Match {
+    fn join(&self, name: &Path) -> Self {
+        if name.as_os_str().is_empty() {
+            return self.clone();
+        }
+        Self { named: self.named.join(name), real: self.real.join(name) }
     }
 }
 

@@ -139,6 +139,21 @@ fn several_sources_and_wildcards() {
 }
 
 #[test]
+fn wildcards_do_not_lead_through_links_to_themselves() {
+    let mut fixture = Fixture::with(&[("d/f", "x")]);
+    for name in ["a", "b", "c", "e", "g", "h"] {
+        fixture.symlink(".", name);
+    }
+    let list = fixture.list("FROM scratch\nCOPY */f* /to/\n");
+    assert_eq!(list[1..], ["644 0:0 /to/f \"x\""]);
+    let built = fixture.build(&format!("FROM scratch\nCOPY {}f* /to/\n", "*/".repeat(30)));
+    assert_eq!(built.warnings[0].rule, "NoMatch");
+    let built =
+        fixture.build(&format!("FROM scratch\nCOPY --parents {}f /to/\n", "**/".repeat(30)));
+    assert_eq!(built.warnings.len(), 0);
+}
+
+#[test]
 fn owners_are_numbers_or_names_of_the_image() {
     let mut fixture = Fixture::with(&[
         ("f", ""),

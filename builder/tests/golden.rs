@@ -56,6 +56,21 @@ fn every_case_gives_its_golden_text() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
+/// The same for every case with one byte replaced by each character that means something.
+#[test]
+fn damaged_files_end_in_a_tree_or_an_error() {
+    for case in cases() {
+        let bytes = fs::read(&case).unwrap();
+        for at in 0..bytes.len() {
+            for byte in *b"\\\"'${<\n [#" {
+                let mut damaged = bytes.clone();
+                damaged[at] = byte;
+                assert!(!dump(damaged).is_empty(), "{} byte {at}", case.display());
+            }
+        }
+    }
+}
+
 /// Any bytes end in a tree or an error, never in a panic: every case cut at every byte.
 #[test]
 fn truncated_files_end_in_a_tree_or_an_error() {

@@ -3,7 +3,8 @@
 mod local;
 mod named;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 pub(crate) use local::LocalContext;
@@ -12,7 +13,7 @@ pub(crate) use named::{Choice, NamedContext};
 use crate::error::Error;
 use crate::ignore::{MAX_IGNORE_BYTES, Matcher};
 use crate::options::{DockerfileInput, Options};
-use crate::parser::{MAX_FILE_BYTES, ParseError};
+use crate::parser::MAX_FILE_BYTES;
 
 /// Why a context cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -128,12 +129,7 @@ impl DockerfileBytes {
             DockerfileInput::Path(path) => (path.display().to_string(), path.clone()),
         };
         let failed = |source| ContextError::Dockerfile { path: path.clone(), source };
-        // The length is asked first: reading an endless file would never come back.
-        let metadata = std::fs::metadata(&path).map_err(failed)?;
-        if metadata.len() > MAX_FILE_BYTES {
-            return Err(ParseError::FileTooLarge { bytes: metadata.len() }.into());
-        }
-        let bytes = std::fs::read(&path).map_err(failed)?;
+        let bytes = read_capped(&path, MAX_FILE_BYTES).map_err(failed)?;
         Ok(Self { name, bytes, path: Some(path) })
     }
 
@@ -161,13 +157,21 @@ pub(crate) fn root_ignore(context: &Path) -> Result<Matcher, Error> {
 
 fn read_ignore(path: &Path) -> Result<Option<String>, ContextError> {
     let failed = |source| ContextError::Io { path: path.to_owned(), source };
-    match std::fs::metadata(path) {
+    let bytes = match read_capped(path, MAX_IGNORE_BYTES) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-        Ok(metadata) if metadata.len() > MAX_IGNORE_BYTES => {
-            return Err(ContextError::IgnoreTooLarge { path: path.to_owned() });
-        }
-        Ok(_) => {}
+        bytes => bytes.map_err(failed)?,
+    };
+    if bytes.len() as u64 > MAX_IGNORE_BYTES {
+        return Err(ContextError::IgnoreTooLarge { path: path.to_owned() });
     }
-    std::fs::read_to_string(path).map(Some).map_err(failed)
+    let not_utf8 = |error| failed(io::Error::new(io::ErrorKind::InvalidData, error));
+    String::from_utf8(bytes).map(Some).map_err(not_utf8)
+}
+
+/// Reads at most one byte more than `limit`: enough to see that there is too much, also of a file
+/// that never ends.
+fn read_capped(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

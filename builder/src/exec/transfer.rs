@@ -17,7 +17,7 @@ use crate::ignore::Matcher;
 use crate::instruction::{Inline, Transfer, TransferKind};
 use crate::plan::Origin;
 use crate::progress::Warning;
-use crate::source_tree::{Found, SourceTree, has_wildcard};
+use crate::source_tree::{Found, Match, SourceTree, has_wildcard};
 
 /// A transfer with all variables expanded.
 struct Expanded {
@@ -55,38 +55,24 @@ impl Executor<'_> {
         self.prepare(origin.as_ref())?;
         let source = self.source(origin.as_ref());
         let place = origin.as_ref().map_or("the build context".to_owned(), |o| self.place(o));
-        let mut warnings = Vec::new();
-        let mut items = Vec::new();
-        for text in &expanded.sources {
-            let found = find(source, text, transfer, &place)?;
-            if found.is_empty() {
-                let message = format!("no file matches `{text}` in {place}");
-                warnings.push(Warning::new("NoMatch", message, Some(step.span)));
-            }
-            items.extend(found);
-        }
+        let (items, unmatched) = find_all(source, &expanded.sources, transfer, &place)?;
         let into_directory =
             expanded.into_directory || copier.is_directory(&expanded.destination)?;
         if items.len() + expanded.inline.len() > 1 && !into_directory {
             return Err(ExecError::DestinationNotDirectory { path: expanded.destination }.into());
         }
+        let placement = Placement { transfer, expanded: &expanded, into_directory };
         for item in &items {
             let found = source.walk(&item.real)?;
             let unpacked = self.unpacked(transfer, &found, &item.named)?;
-            let place = Placement { transfer, expanded: &expanded, into_directory };
-            place.put(&mut copier, item, found, unpacked.as_ref())?;
+            placement.put(&mut copier, item, found, unpacked.as_ref())?;
         }
-        for (name, text) in expanded.inline {
-            let target = if into_directory {
-                copier.resolve(&expanded.destination)?.join(name)
-            } else {
-                copier.resolve(&expanded.destination)?
-            };
-            copier.put(vec![inline_file(text)], Path::new(""), &target, Clash::Refuse)?;
+        placement.put_inline(&mut copier)?;
+        for text in unmatched {
+            let message = format!("no file matches `{text}` in {place}");
+            self.warn(Warning::new("NoMatch", message, Some(step.span)));
         }
-        let changes = copier.finish();
-        warnings.into_iter().for_each(|warning| self.warn(warning));
-        state.commit(&changes, self.store, &step.text, self.epoch)
+        state.commit(&copier.finish(), self.store, &step.text, self.epoch)
     }
 
     fn expanded(
@@ -260,6 +246,35 @@ impl Placement<'_> {
         };
         copier.put(found, &item.real, &target, Clash::Refuse)
     }
+
+    fn put_inline(&self, copier: &mut Copier) -> Result<(), Error> {
+        for (name, text) in &self.expanded.inline {
+            let destination = copier.resolve(&self.expanded.destination)?;
+            let target = if self.into_directory { destination.join(name) } else { destination };
+            let file = inline_file(text.clone());
+            copier.put(vec![file], Path::new(""), &target, Clash::Refuse)?;
+        }
+        Ok(())
+    }
+}
+
+/// What all sources name, and the patterns among them that match nothing.
+fn find_all<'t>(
+    source: SourceTree<'_>,
+    texts: &'t [String],
+    transfer: &Transfer,
+    place: &str,
+) -> Result<(Vec<Item>, Vec<&'t str>), Error> {
+    let mut items = Vec::new();
+    let mut unmatched = Vec::new();
+    for text in texts {
+        let found = find(source, text, transfer, place)?;
+        if found.is_empty() {
+            unmatched.push(text.as_str());
+        }
+        items.extend(found);
+    }
+    Ok((items, unmatched))
 }
 
 /// The paths that one source names.
@@ -284,8 +299,7 @@ fn find(
     }
     let skipped = clean(Path::new(before)).components().count();
     let mut items = Vec::new();
-    for named in matches {
-        let real = source.resolve(&named)?.expect("globbing gives what exists");
+    for Match { named, real } in matches {
         let named = clean(&named);
         let kept = named.components().skip(skipped).collect();
         items.push(Item { named, real, kept });

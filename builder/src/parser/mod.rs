@@ -30,15 +30,18 @@ const MAX_LINE_BYTES: usize = (64 << 10) - 1;
 #[non_exhaustive]
 pub enum ParseError {
     /// The file is too large.
-    #[error("the Dockerfile has {bytes} bytes, more than the {MAX_FILE_BYTES} allowed")]
-    FileTooLarge {
-        /// Its size.
-        bytes: u64,
-    },
+    #[error("the Dockerfile has more than the {MAX_FILE_BYTES} bytes allowed")]
+    FileTooLarge,
     /// Not text.
     #[error("not UTF-8 text (byte {offset} of the file)")]
     NotUtf8 {
         /// Offset of the first wrong byte.
+        offset: usize,
+    },
+    /// A zero byte, which no path and no argument of a process can hold.
+    #[error("a zero byte at byte {offset} of the file")]
+    ZeroByte {
+        /// Its offset.
         offset: usize,
     },
     /// A line is too long.
