@@ -14,7 +14,7 @@ use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
 /// The export that boots the machine.
 const INITIALIZE: &str = "wizer-initialize";
-/// The export that a WASI reactor wants called first.
+/// The export that a WASI reactor wants called first, if it has one.
 const REACTOR: &str = "_initialize";
 
 /// Everything that decides a boot.
@@ -145,7 +145,9 @@ fn boot(
     store: &mut Store<BootHost>,
     instance: &Instance,
 ) -> Result<wasmtime::Result<()>, FreezeError> {
-    for name in [REACTOR, INITIALIZE] {
+    // A reactor without constructors has no `_initialize`.
+    let reactor = instance.get_func(&mut *store, REACTOR).map(|_| REACTOR);
+    for name in reactor.into_iter().chain([INITIALIZE]) {
         let function = instance
             .get_typed_func::<(), ()>(&mut *store, name)
             .map_err(|error| FreezeError::Emulator(error.root_cause().to_string()))?;

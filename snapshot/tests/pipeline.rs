@@ -147,7 +147,7 @@ fn emulators_of_another_shape_are_refused() {
     let module = |text: &str| wat::parse_str(text).unwrap();
     let cases = [
         (b"not wasm".to_vec(), "does not fit"),
-        (module(r#"(module (memory (export "memory") 1))"#), "_initialize"),
+        (module(r#"(module (memory (export "memory") 1))"#), "wizer-initialize"),
         (module(r#"(module (import "lithify" "new" (func)))"#), "imports `new` from `lithify`"),
         (module(r#"(module (import "env" "f" (func)))"#), "imports `f` from `env`"),
         (module(r#"(module (import "lithify" "rom_len" (func (result i32))))"#), "does not fit"),
