@@ -5,6 +5,7 @@
 //! decoded code, pages whose dirty bit is not set yet, and accesses that cross a page border.
 //! Misaligned accesses inside a page hit: hosts do them at the price of aligned ones.
 
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use crate::arena::PAGE_SIZE;
@@ -44,11 +45,20 @@ const fn last_page<const SIZE: u64>(va: u64) -> u64 {
 pub(crate) struct Tlb {
     entries: Box<[Entry; SETS * ENTRIES]>,
     current: usize,
+    /// Virtual addresses that superpages have mapped, in the lower and the upper half of the
+    /// address space: the kernel's own mapping, made of them, must not cost the user's its fences.
+    superpages: [Range<u64>; 2],
+}
+
+const NO_SUPERPAGES: [Range<u64>; 2] = [0..0, 0..0];
+
+const fn half(va: u64) -> usize {
+    (va >> 63) as usize
 }
 
 impl Tlb {
     pub(crate) fn new() -> Self {
-        Self { entries: Box::new([EMPTY; SETS * ENTRIES]), current: 0 }
+        Self { entries: Box::new([EMPTY; SETS * ENTRIES]), current: 0, superpages: NO_SUPERPAGES }
     }
 
     /// Makes `set` the one that lookups and fills use.
@@ -98,10 +108,22 @@ impl Tlb {
     /// Forgets everything.
     pub(crate) fn flush(&mut self) {
         self.entries.fill(EMPTY);
+        self.superpages = NO_SUPERPAGES;
     }
 
-    /// Forgets the page of `va` in every set.
+    /// Notes that one leaf entry maps the `len` bytes from `va`, more than a page.
+    pub(crate) fn note_superpage(&mut self, va: u64, len: u64) {
+        let known = &mut self.superpages[half(va)];
+        let end = va.saturating_add(len);
+        *known = if known.is_empty() { va..end } else { known.start.min(va)..known.end.max(end) };
+    }
+
+    /// Forgets the page of `va` in every set; everything, where the page may be part of a
+    /// superpage.
     pub(crate) fn flush_page(&mut self, va: u64) {
+        if self.superpages[half(va)].contains(&va) {
+            return self.flush();
+        }
         for set in 0..SETS {
             self.entries[set * ENTRIES + Self::slot(va)] = EMPTY;
         }
@@ -140,6 +162,18 @@ mod tests {
         for va in [0x800, 0x801, 0x802, 0x804, 0] {
             assert_eq!(tlb.read::<8>(va), None, "an empty entry must not match {va:#x}");
         }
+    }
+
+    #[test]
+    fn flushing_a_page_of_a_superpage_forgets_all_of_it() {
+        let mut tlb = Tlb::new();
+        tlb.note_superpage(0xffff_ffd0_0000_0000, 1 << 30);
+        tlb.note_superpage(0x20_0000, 0x20_0000);
+        tlb.fill(0x20_1000, host(0x5000), true, true);
+        tlb.flush_page(0x40_0000);
+        assert!(tlb.read::<1>(0x20_1000).is_some());
+        tlb.flush_page(0x3f_f000);
+        assert_eq!(tlb.read::<1>(0x20_1000), None);
     }
 
     #[test]

@@ -31,6 +31,7 @@ const RET: u32 = 0x0000_8067;
 
 pub(crate) fn all() -> Vec<Situation> {
     let mut all = page_tables();
+    all.extend(fences());
     all.extend(borders());
     all.extend(modes());
     all.extend(interrupts());
@@ -101,6 +102,35 @@ fn page_tables() -> Vec<Situation> {
         ),
         (on("not sign-extended", 1 << 38), fault(1 << 38)),
         (on("not sign-extended, low", u64::MAX << 39 | 5 << 12), fault(u64::MAX << 39 | 5 << 12)),
+    ]
+}
+
+/// `sfence.vma` of one address covers the leaf entry that maps it, and so all of a superpage
+/// (section 12.2.1).
+fn fences() -> Vec<Situation> {
+    const MEGA: u64 = 2 << 20;
+    let offset = FRAME_A % MEGA;
+    let before = FRAME_A - offset;
+    let value = |value| Expected {
+        scause: cause::BREAKPOINT,
+        arguments: [None, Some(value), None, None],
+        ..Expected::default()
+    };
+    let load = |name, frame, expected, fence| {
+        let case = supervisor(name, Snippet::Load)
+            .write(LEVEL_1 + 8, pte::entry(frame, ALL))
+            .arguments([MEGAPAGE + offset, 0, 0, 0]);
+        (Case { fence, ..case }, value(expected))
+    };
+    let prepare = supervisor("memory for two megapages", Snippet::Load)
+        .write(FRAME_A, 7)
+        .write(FRAME_A + MEGA, 8)
+        .arguments([FRAME_A, 0, 0, 0]);
+    vec![
+        (prepare, value(7)),
+        load("a megapage", before, 7, 0),
+        load("a megapage moved, fenced by another address in it", before + MEGA, 8, MEGAPAGE),
+        load("a megapage moved back, fenced by its end", before, 7, MEGAPAGE + MEGA - PAGE),
     ]
 }
 

@@ -101,6 +101,9 @@ fn walk(core: &mut Core<Riscv64>, root: u64, va: u64, access: Access) -> Result<
                 return Err(fault);
             }
             mark_used(core, at, pte, access);
+            if level > 0 {
+                core.tlb.note_superpage(va & !offset_mask, offset_mask + 1);
+            }
             return Ok(base & !offset_mask | va & offset_mask);
         }
         if !pte.is_pointer() {
