@@ -170,17 +170,32 @@ const _: () = assert!(port::ALL.len() == 4, "the numbers above name every port")
 /// What a process ends with that writes to a pipe nobody reads: killed by SIGPIPE.
 const BROKEN_PIPE: u32 = lithify_control::exit_code::SIGNAL_BASE + 13;
 
+/// Whether the WASI streams are there: the guest opens its end before the freeze, and asking the
+/// host about its own then would be asking the one that builds.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Streams(Rc<Cell<bool>>);
+
+impl Streams {
+    pub(crate) fn thaw(&self) {
+        self.0.set(true);
+    }
+}
+
 /// The console ports: control is the session, the rest are the WASI streams.
 #[derive(Debug)]
-pub(crate) struct Ports(pub(crate) Session);
+pub(crate) struct Ports {
+    pub(crate) session: Session,
+    pub(crate) streams: Streams,
+}
 
 impl Console for Ports {
     fn write(&mut self, port: u32, bytes: &[u8]) -> usize {
         match port {
             number::CONTROL => {
-                self.0.receive(bytes);
+                self.session.receive(bytes);
                 bytes.len()
             }
+            _ if !self.streams.0.get() => 0,
             number::STDOUT => write_stream(1, bytes),
             number::STDERR => write_stream(2, bytes),
             _ => bytes.len(),
@@ -189,10 +204,11 @@ impl Console for Ports {
 
     fn read(&mut self, port: u32, into: &mut [u8]) -> Input {
         match port {
-            number::CONTROL => match self.0.take(into) {
+            number::CONTROL => match self.session.take(into) {
                 0 => Input::Empty,
                 len => Input::Bytes(len),
             },
+            _ if !self.streams.0.get() => Input::Empty,
             number::STDIN if !wasi::wait(true, 0) => Input::Empty,
             number::STDIN => match wasi::read_stdin(into) {
                 Ok(0) | Err(_) => Input::Closed,

@@ -6,7 +6,7 @@ use lithify_machine::host::BootFile;
 use lithify_machine::{BootError, Halt, Machine, Setup, Status};
 
 use crate::Frozen;
-use crate::bindings::{BootImport, Messages, Ports, Randomness, Rom};
+use crate::bindings::{BootImport, Messages, Ports, Randomness, Rom, Streams};
 use crate::imports::BootItem;
 use crate::run::Handles;
 use crate::session::{Progress, Session};
@@ -46,7 +46,9 @@ pub(crate) fn boot() -> Result<Frozen, BootFailure> {
     let handles = Handles {
         randomness: Randomness::seeded(config.entropy_seed),
         messages: Messages::booting(),
+        streams: Streams::default(),
     };
+    let ports = Ports { session: session.clone(), streams: handles.streams.clone() };
     let mut machine = Machine::new(Setup {
         memory_bytes: config.memory_bytes,
         epoch_ns: config.epoch_seconds.saturating_mul(NS_PER_SECOND),
@@ -55,7 +57,7 @@ pub(crate) fn boot() -> Result<Frozen, BootFailure> {
         kernel_args: format!("{KERNEL_ARGS} {extra}").trim_end(),
         rng_seed: &config.entropy_seed,
         ports: &port::ALL,
-        console: Box::new(Ports(session.clone())),
+        console: Box::new(ports),
         entropy: Box::new(handles.randomness.clone()),
         disks: vec![Box::new(Rom)],
         kernel_log: Box::new(handles.messages.clone()),

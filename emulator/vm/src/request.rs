@@ -21,9 +21,10 @@ pub(crate) enum RequestError {
 }
 
 /// Reads the overrides that our own runner offers; other runtimes offer none.
-pub(crate) fn overrides() -> Result<Overrides, WireError> {
+pub(crate) fn overrides() -> Result<Option<Overrides>, WireError> {
     wasi::preopened_file(Overrides::DIRECTORY, Overrides::FILE)
-        .map_or_else(|| Ok(Overrides::default()), |bytes| Overrides::decode(&bytes))
+        .map(|bytes| Overrides::decode(&bytes))
+        .transpose()
 }
 
 /// The request for this start.

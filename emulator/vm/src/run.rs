@@ -1,10 +1,11 @@
 //! Second half: thaw, start the container, carry bytes until it exits.
 
-use lithify_control::{Frame, exit_code};
+use lithify_control::wire::WireError;
+use lithify_control::{Frame, Overrides, exit_code};
 use lithify_machine::{GENERATION_ID_LEN, Halt, Machine, Status};
 
 use crate::Frozen;
-use crate::bindings::{Messages, Randomness, WasiClock, number};
+use crate::bindings::{Messages, Randomness, Streams, WasiClock, number};
 use crate::request;
 use crate::session::{Progress, Session};
 use crate::wasi;
@@ -14,6 +15,7 @@ use crate::wasi;
 pub(crate) struct Handles {
     pub(crate) randomness: Randomness,
     pub(crate) messages: Messages,
+    pub(crate) streams: Streams,
 }
 
 /// Longest single wait: a guest without timers still looks up now and then.
@@ -22,10 +24,24 @@ const MAX_WAIT_NS: u64 = 3_600_000_000_000;
 /// While output waits for a slow host, it is offered again this often.
 const OUTPUT_RETRY_NS: u64 = 1_000_000;
 
+/// Foreign runtimes may refuse codes from here on: wasmtime's command line prints an error and
+/// ends with 1.
+const FIRST_REFUSED_CODE: u32 = 126;
+
 /// Runs the artifact; returns its exit code.
 pub(crate) fn run(frozen: Frozen) -> u32 {
+    let overrides = request::overrides();
+    let is_foreign = matches!(overrides, Ok(None));
+    let code = run_with(frozen, overrides.map(Option::unwrap_or_default));
+    if is_foreign && code >= FIRST_REFUSED_CODE {
+        wasi::report(&format!("exit code {code}"));
+    }
+    code
+}
+
+fn run_with(frozen: Frozen, overrides: Result<Overrides, WireError>) -> u32 {
     let Frozen { mut machine, session, handles, process } = frozen;
-    let started = request::overrides().map_err(Into::into).and_then(|overrides| {
+    let started = overrides.map_err(Into::into).and_then(|overrides| {
         handles.messages.thaw(overrides.kernel_log);
         request::start(&process, &overrides)
     });
@@ -38,6 +54,7 @@ pub(crate) fn run(frozen: Frozen) -> u32 {
         return fail(&format!("the host has no randomness: {error}"));
     }
     handles.randomness.thaw();
+    handles.streams.thaw();
     machine.thaw(Box::new(WasiClock), generation);
     session.send(&Frame::Start(request));
     carry(&mut machine, &session, &handles.messages)
