@@ -117,13 +117,13 @@ pub(crate) struct RunArgs {
     /// Accepted for docker's sake: nothing of a run is ever kept
     #[arg(long, hide = true)]
     pub(crate) rm: bool,
-    /// The artifact, and the command instead of the image's
+    /// The artifact, and the arguments that replace the image's CMD
+    // One list: only so does the first word end the options, as docker's users expect.
     #[arg(
         value_names = ["FILE.wasm|FILE.cwasm", "COMMAND"],
         required = true,
         num_args = 1..,
-        trailing_var_arg = true,
-        allow_hyphen_values = true
+        trailing_var_arg = true
     )]
     pub(crate) words: Vec<OsString>,
 }

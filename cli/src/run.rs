@@ -24,8 +24,9 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
     let artifact = open(&engine, Path::new(file))?;
     let streams = Streams::inherit(args.interactive)
         .map_err(|error| CliError::own(format!("a standard stream is closed: {error}")))?;
+    let overrides = overrides(&args);
     let options = RunOptions {
-        overrides: overrides(&args),
+        overrides,
         args: args.words.into_iter().map(OsString::into_vec).collect(),
         env,
         streams,

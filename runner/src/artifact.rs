@@ -43,11 +43,7 @@ impl Artifact {
     ) -> Result<Self, RunnerError> {
         match Form::of_file(path)? {
             Form::Precompiled => Self::open_precompiled(engine, path),
-            Form::Wasm => {
-                let read = |source| RunnerError::Read { path: path.into(), source };
-                let wasm = std::fs::read(path).map_err(read)?;
-                Self::new(cache.module(engine, &wasm)?, path)
-            }
+            Form::Wasm => Self::new(cache.module_of_file(engine, path)?, path),
         }
     }
 

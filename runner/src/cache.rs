@@ -3,10 +3,11 @@
 use crate::error::RunnerError;
 use crate::{Engine, trust};
 use sha2::{Digest, Sha256};
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, Metadata};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use tempfile::NamedTempFile;
 use wasmtime::Module;
 
@@ -62,10 +63,60 @@ impl CompiledCache {
         trust::load(engine, &path)
     }
 
-    fn path_of(&self, engine: &Engine, wasm: &[u8]) -> PathBuf {
-        let digest = hex(&Sha256::digest(wasm));
-        self.folder.join(format!("{digest}-{:016x}.cwasm", engine.compatibility()))
+    /// As [`module`](Self::module) for the contents of a file. A file that has not changed since
+    /// an earlier call is not read again.
+    ///
+    /// # Errors
+    /// As [`module`](Self::module), and if the file cannot be read.
+    pub fn module_of_file(&self, engine: &Engine, path: &Path) -> Result<Module, RunnerError> {
+        let read = |source| RunnerError::Read { path: path.into(), source };
+        let metadata = fs::metadata(path).map_err(read)?;
+        let link = self.folder.join(format!("{}.file", file_identity(&metadata)));
+        if let Ok(name) = fs::read_link(&link) {
+            match trust::load(engine, &self.folder.join(name)) {
+                Ok(module) => return Ok(module),
+                Err(untrusted @ RunnerError::Untrusted { .. }) => return Err(untrusted),
+                // Another engine version's, or removed.
+                Err(_) => {}
+            }
+        }
+        let wasm = fs::read(path).map_err(read)?;
+        let module = self.module(engine, &wasm)?;
+        if is_settled(&metadata) {
+            let _ = fs::remove_file(&link);
+            // Without the link the next start takes longer, nothing else.
+            let _ = std::os::unix::fs::symlink(self.name_of(engine, &wasm), &link);
+        }
+        Ok(module)
     }
+
+    fn name_of(&self, engine: &Engine, wasm: &[u8]) -> String {
+        format!("{}-{:016x}.cwasm", hex(&Sha256::digest(wasm)), engine.compatibility())
+    }
+
+    fn path_of(&self, engine: &Engine, wasm: &[u8]) -> PathBuf {
+        self.folder.join(self.name_of(engine, wasm))
+    }
+}
+
+/// Changes with every change of a file: the kernel sets the status time, nobody else can.
+fn file_identity(metadata: &Metadata) -> String {
+    format!(
+        "{:x}-{:x}-{:x}-{:x}-{:x}",
+        metadata.dev(),
+        metadata.ino(),
+        metadata.size(),
+        metadata.ctime(),
+        metadata.ctime_nsec()
+    )
+}
+
+/// Two changes within one tick of the kernel's clock give the same status time: a file is
+/// remembered only when its last change is long past.
+fn is_settled(metadata: &Metadata) -> bool {
+    const LONG: i64 = 2;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.as_secs().cast_signed() - metadata.ctime() > LONG
 }
 
 /// The folder `lithify` in the user's cache folder: `$XDG_CACHE_HOME`, else `~/.cache`.
@@ -145,6 +196,23 @@ mod tests {
         cache.module(&engine, EMPTY_MODULE).unwrap();
         assert_eq!(path.metadata().unwrap().ino(), inode);
         assert_eq!(fs::read_dir(&cache.folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn changed_file_is_not_taken_for_the_old_one() {
+        let home = tempfile::tempdir().unwrap();
+        let engine = Engine::new().unwrap();
+        let cache = CompiledCache::at(home.path().join("c")).unwrap();
+        let path = home.path().join("app.wasm");
+        fs::write(&path, EMPTY_MODULE).unwrap();
+        cache.module_of_file(&engine, &path).unwrap();
+        let metadata = path.metadata().unwrap();
+        let link = cache.folder.join(format!("{}.file", file_identity(&metadata)));
+        assert!(!link.exists(), "too fresh to be remembered");
+        std::os::unix::fs::symlink(cache.name_of(&engine, EMPTY_MODULE), &link).unwrap();
+        assert!(cache.module_of_file(&engine, &path).is_ok());
+        fs::write(&path, b"\0asm\x01\0\0\0broken").unwrap();
+        assert!(cache.module_of_file(&engine, &path).is_err());
     }
 
     #[test]
