@@ -26,12 +26,31 @@
 //! not to base layers: those are fixed by their digests and reproduce anyway, and Python compares
 //! the time of a source with the one noted in its `.pyc`, so a changed time would make each start
 //! compile everything again. [`crate::SquashfsOptions::mtime_limit`] clamps all where that is
-//! wanted. The times of the superblock and of the root directory are 0.
+//! wanted. The time in the superblock is 0.
 //!
 //! **Owners.** Numbers only; the names in tar headers are not looked at.
 //!
 //! **Global PAX headers** are ignored, as by Go's reader.
 //!
-//! **Equal files** and further names of one file are stored once each. The writer could recognise
-//! equal ones by length and a 64-bit hash, but such a hash is easily forged: a data file made to
-//! collide with a program would take its place.
+//! **Equal files** are stored once, found by SHA-256: with a hash that can be forged, a data file
+//! made to collide with a program would take its place. The hash covers the lengths of the file and
+//! of its blocks, so that holes need not be hashed.
+//!
+//! **Nothing is compressed**: the guest's processor is emulated, so decompressing there would cost
+//! several times what the whole start costs otherwise. What carries the image compresses it.
+//!
+//! **Tails.** What is left of a file after its full blocks goes into a fragment, also of large
+//! files. Full blocks of zeros are holes.
+//!
+//! **Order.** Data lies in the order of the walk, so files of one directory are neighbours. Inodes
+//! lie directory by directory, a directory after all that is in it. Inode numbers follow that order.
+//!
+//! **Directory index.** A listing longer than a metadata block (8 KiB) has an entry for each block;
+//! `mksquashfs` does the same.
+//!
+//! **Extended attributes** outside `user.`, `trusted.` and `security.` cannot be represented and
+//! come back as [`crate::Warning`]s. Equal sets of attributes are stored once, equal values of
+//! different sets are not.
+//!
+//! **Numbers of users and groups.** Inodes could refer to 65,536 of them, but their count is a
+//! 16-bit number too: 65,535.

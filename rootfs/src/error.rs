@@ -81,18 +81,6 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
-    /// The squashfs writer refused.
-    #[error("squashfs: {0}")]
-    Squashfs(backhand::BackhandError),
-}
-
-impl From<backhand::BackhandError> for Error {
-    fn from(error: backhand::BackhandError) -> Self {
-        match error {
-            backhand::BackhandError::StdIo(source) => Self::write("the squashfs image")(source),
-            other => Self::Squashfs(other),
-        }
-    }
 }
 
 impl Error {

@@ -28,3 +28,7 @@ pub const MAX_DEVICE_MAJOR: u32 = (1 << 12) - 1;
 
 /// Largest minor device number: Linux and squashfs keep 20 bits.
 pub const MAX_DEVICE_MINOR: u32 = (1 << 20) - 1;
+
+/// Blocks of 64 KiB in all files of a squashfs image, holes included, which makes 1 TiB: stops
+/// sparse files, which cost nothing in a layer, from filling memory with lists of blocks.
+pub const MAX_DATA_BLOCKS: u64 = 1 << 24;

@@ -4,15 +4,24 @@
 //! would cost several times what the whole start costs otherwise. What carries the image
 //! compresses it.
 
-mod backhand;
+mod data;
+mod format;
+mod ids;
+mod inodes;
+mod listing;
+mod metadata;
+mod nodes;
+mod writer;
+mod xattrs;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::{Content, Error, Kind, Metadata, Node, Special, Tree};
-use backhand::BackhandWriter;
+use crate::{Content, Error, Kind, Metadata, Special, Tree};
+use writer::SquashfsWriter;
 
 /// What receives a tree, entry by entry: parents first, sorted, the root directory first of all.
+/// Extended attributes come with the metadata.
 /// The writer behind it may be replaced; a tree knows nothing of it.
 pub trait RootfsWriter {
     /// A directory.
@@ -23,11 +32,8 @@ pub trait RootfsWriter {
     fn symlink(&mut self, path: &Path, meta: &Metadata, target: &Path) -> Result<(), Error>;
     /// A device, fifo or socket.
     fn node(&mut self, path: &Path, meta: &Metadata, special: Special) -> Result<(), Error>;
-    /// A further name of the entry at `existing`, which came before. `node` is what both name, for
-    /// writers that have to copy it; its metadata is as the earlier call gave it.
-    fn hardlink(&mut self, path: &Path, existing: &Path, node: &Node) -> Result<(), Error>;
-    /// An extended attribute of the entry that came last.
-    fn xattr(&mut self, path: &Path, name: &[u8], value: &[u8]) -> Result<(), Error>;
+    /// A further name of the entry at `existing`, which came before and is no directory.
+    fn hardlink(&mut self, path: &Path, existing: &Path) -> Result<(), Error>;
     /// Completes the image and says what it could not represent.
     fn finish(self) -> Result<Vec<Warning>, Error>;
 }
@@ -35,16 +41,9 @@ pub trait RootfsWriter {
 /// Something of a tree that the image does not show as it should.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    /// A hard link became a file of its own with the same content.
-    #[error("`{}` is a hard link to `{}`; it became a separate copy", path.display(), existing.display())]
-    HardLinkCopied {
-        /// The further name.
-        path: PathBuf,
-        /// The first name.
-        existing: PathBuf,
-    },
-    /// An extended attribute was left out.
-    #[error("`{}` loses the extended attribute `{name}`", path.display())]
+    /// An extended attribute was left out. Squashfs has the name spaces `user`, `trusted` and
+    /// `security`; what is missing are mainly access control lists, which it does not enforce.
+    #[error("`{}` loses the extended attribute `{name}`, which squashfs cannot hold", path.display())]
     XattrDropped {
         /// The entry.
         path: PathBuf,
@@ -67,7 +66,7 @@ pub fn write_squashfs(
     out: &mut File,
     options: &SquashfsOptions,
 ) -> Result<Vec<Warning>, Error> {
-    let mut writer = BackhandWriter::new(out);
+    let mut writer = SquashfsWriter::new(out)?;
     write_tree(tree, &mut writer, options)?;
     writer.finish()
 }
@@ -80,27 +79,29 @@ pub fn write_tree(
 ) -> Result<(), Error> {
     for entry in tree.walk() {
         let path = &entry.path;
-        let node = &clamped(entry.node, options.mtime_limit);
-        let meta = &node.meta;
         if let Some(existing) = &entry.link_of {
-            writer.hardlink(path, existing, node)?;
+            writer.hardlink(path, existing)?;
             continue;
         }
-        match &node.kind {
+        let meta = &clamped(&entry.node.meta, options.mtime_limit);
+        match &entry.node.kind {
             Kind::Directory => writer.dir(path, meta)?,
             Kind::File(content) => writer.file(path, meta, content)?,
             Kind::Symlink(target) => writer.symlink(path, meta, target)?,
             Kind::Special(special) => writer.node(path, meta, *special)?,
         }
-        for (name, value) in &meta.xattrs {
-            writer.xattr(path, name, value)?;
-        }
     }
     Ok(())
 }
 
-fn clamped(node: &Node, limit: Option<u32>) -> Node {
-    let mut node = node.clone();
-    node.meta.mtime = node.meta.mtime.min(limit.unwrap_or(u32::MAX));
-    node
+fn clamped(meta: &Metadata, limit: Option<u32>) -> Metadata {
+    Metadata { mtime: meta.mtime.min(limit.unwrap_or(u32::MAX)), ..meta.clone() }
+}
+
+/// `value` as one of the format's 32-bit numbers, or an error that names what is too large.
+fn fits_u32(what: &str, value: u64, unit: &'static str) -> Result<u32, Error> {
+    u32::try_from(value).map_err(|_| {
+        let (what, limit) = (what.to_owned(), u32::MAX as usize);
+        Error::TooLarge { what, limit, unit }
+    })
 }

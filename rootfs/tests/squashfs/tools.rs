@@ -1,0 +1,81 @@
+//! Foreign programs. Where one is missing or a right is, the test says so and passes.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use lithify_rootfs::{SquashfsOptions, Tree, Warning, write_squashfs};
+
+/// Writes the image to `dir` and returns its warnings.
+pub(crate) fn write(tree: &Tree, dir: &Path) -> Vec<Warning> {
+    let mut out = File::create(dir.join("image")).unwrap();
+    write_squashfs(tree, &mut out, &SquashfsOptions::default()).unwrap()
+}
+
+pub(crate) fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+/// Runs `program` in `dir` and returns its output; `None` if it is not installed.
+pub(crate) fn run(program: &str, dir: &Path, arguments: &[&str]) -> Option<String> {
+    let output: Output = match Command::new(program).args(arguments).current_dir(dir).output() {
+        Ok(output) => output,
+        Err(_) => {
+            println!("skipped: no `{program}` program (package squashfs-tools)");
+            return None;
+        }
+    };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {text}{errors}");
+    assert!(errors.is_empty(), "{program} {arguments:?}: {errors}");
+    Some(text)
+}
+
+pub(crate) fn unsquashfs(dir: &Path, arguments: &[&str]) -> Option<String> {
+    run("unsquashfs", dir, arguments)
+}
+
+/// The image in a directory, mounted by the kernel until this is dropped.
+pub(crate) struct Mount {
+    device: String,
+    root: PathBuf,
+}
+
+impl Mount {
+    /// `None` if there are no loop devices for this user or no squashfs in this kernel.
+    pub(crate) fn new(dir: &Path) -> Option<Self> {
+        let kernel = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+        if !kernel.split_whitespace().any(|name| name == "squashfs") {
+            println!("skipped: this kernel has no squashfs");
+            return None;
+        }
+        let mut losetup = Command::new("losetup");
+        losetup.args(["--find", "--show", "--read-only"]).arg(dir.join("image"));
+        let Some(output) = losetup.output().ok().filter(|output| output.status.success()) else {
+            println!("skipped: no loop devices, or not root");
+            return None;
+        };
+        let device = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        let mount = Self { device, root: dir.join("mnt") };
+        fs::create_dir(&mount.root).unwrap();
+        let mut command = Command::new("mount");
+        let command = command.args(["-t", "squashfs", "-o", "ro", &mount.device]);
+        let output = command.arg(&mount.root).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "the kernel refuses the image: {errors}");
+        Some(mount)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.root).output();
+        let _ = Command::new("losetup").args(["--detach", &self.device]).output();
+    }
+}
