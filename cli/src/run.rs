@@ -36,15 +36,23 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
 
 fn open(engine: &Engine, path: &Path) -> Result<Artifact, CliError> {
     let outcome = match Artifact::open_precompiled(engine, path) {
-        Err(RunnerError::NoCompiler { .. }) => {
-            Artifact::open(engine, path, &CompiledCache::of_user()?)
-        }
+        Err(RunnerError::NoCompiler { .. }) => open_wasm(engine, path),
         precompiled => precompiled,
     };
     outcome.map_err(|error| match error {
         RunnerError::Invalid(_) => CliError::own(format!("{}: {error}", path.display())),
         named => named.into(),
     })
+}
+
+fn open_wasm(engine: &Engine, path: &Path) -> Result<Artifact, RunnerError> {
+    match CompiledCache::of_user().and_then(|cache| Artifact::open(engine, path, &cache)) {
+        Err(reason @ (RunnerError::NoCacheFolder | RunnerError::Write { .. })) => {
+            eprintln!("warning: compiling for this run only: {reason}");
+            Artifact::open_uncached(engine, path)
+        }
+        outcome => outcome,
+    }
 }
 
 fn overrides(args: &RunArgs) -> Overrides {

@@ -169,6 +169,23 @@ fn artifact_is_written_whole_inspected_and_run() {
 }
 
 #[test]
+fn artifact_runs_where_nothing_can_be_kept() {
+    let home = Home::new();
+    home.boot_files();
+    home.dockerfile("FROM scratch\n");
+    assert!(home.lithify(&["build", "--boot-files", "boot", "context"]).status.success());
+    let run = Command::new(env!("CARGO_BIN_EXE_lithify"))
+        .args(["run", "context.wasm"])
+        .current_dir(home.path())
+        .env("XDG_CACHE_HOME", "/dev/null/cache")
+        .output()
+        .unwrap();
+    let message = String::from_utf8(run.stderr).unwrap();
+    assert!(run.status.success(), "{message}");
+    assert!(message.starts_with("warning: compiling for this run only: "), "{message}");
+}
+
+#[test]
 fn equal_builds_in_two_folders_have_one_digest() {
     let digest = || {
         let home = Home::new();

@@ -47,6 +47,17 @@ impl Artifact {
         }
     }
 
+    /// Opens a `.wasm` and compiles it for this run only, where no compiled form can be kept.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is no artifact.
+    #[cfg(feature = "compiler")]
+    pub fn open_uncached(engine: &Engine, path: &Path) -> Result<Self, RunnerError> {
+        let read = |source| RunnerError::Read { path: path.into(), source };
+        let wasm = std::fs::read(path).map_err(read)?;
+        Self::new(engine.compile_in_memory(&wasm)?, path)
+    }
+
     fn new(module: Module, path: &Path) -> Result<Self, RunnerError> {
         match flaw(&module) {
             None => Ok(Self { module }),

@@ -4,7 +4,7 @@
 //! without options, shared by programs with a compiler and without.
 
 use crate::error::{RunnerError, root_cause};
-use wasmtime::{Config, Module};
+use wasmtime::Config;
 
 /// The frozen image is mapped copy-on-write only while it is shorter than this bound; beyond it
 /// every start would copy the whole image (20 ms for 24 MB). The format's own limit is the bound.
@@ -60,8 +60,9 @@ impl Engine {
     /// # Errors
     /// [`RunnerError::Invalid`] if `wasm` is no valid module.
     #[cfg(feature = "compiler")]
-    pub fn compile_in_memory(&self, wasm: &[u8]) -> Result<Module, RunnerError> {
-        Module::new(&self.0, wasm).map_err(|error| RunnerError::Invalid(root_cause(&error)))
+    pub(crate) fn compile_in_memory(&self, wasm: &[u8]) -> Result<wasmtime::Module, RunnerError> {
+        wasmtime::Module::new(&self.0, wasm)
+            .map_err(|error| RunnerError::Invalid(root_cause(&error)))
     }
 
     /// Names everything besides the module that decides the native code.
