@@ -31,8 +31,9 @@ rm "$archives"/*.deb
 
 # What python3's postinst does. Without it every start of python compiles the standard library's modules
 # anew. Debian's files hold the source's time; a hash that is not checked survives any later clamping.
+# -B: what compileall imports for itself must not be there, timed, before its turn comes.
 shopt -s nullglob
 for python in "$root"/usr/bin/python3.[0-9]*; do
-    PYTHONHASHSEED=0 qemu-riscv64 -L "$root" "$python" -E -S -m compileall -q \
+    PYTHONHASHSEED=0 qemu-riscv64 -L "$root" "$python" -B -E -S -m compileall -q \
         --invalidation-mode unchecked-hash -s "$root" -p / "$root/usr/lib/$(basename "$python")"
 done
