@@ -1,0 +1,18 @@
+//! End-to-end tests: a Dockerfile becomes one `.wasm`, and it runs on stock wasmtime and by
+//! `lithify run`.
+//!
+//! They stand on what the Makefile builds and names: `LITHIFY_BOOT_FILES` (kernel, initramfs and
+//! emulator), `LITHIFY_TEST_BASE` (the Debian base image, an OCI layout) and `LITHIFY_WASMTIME`
+//! (the stock runtime). Without one of them each test prints why it is skipped. Slow ones are
+//! ignored unless asked for: `make test-full`.
+
+mod bad_artifacts;
+mod bad_builds;
+mod command;
+mod debian;
+mod disk_full;
+mod exit_codes;
+mod renewal;
+mod reproducible;
+mod streams;
+mod support;

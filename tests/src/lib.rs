@@ -1,1 +1,0 @@
-//! End-to-end tests: build, freeze and run real artifacts.
