@@ -12,6 +12,8 @@ use rustix::fs::{lgetxattr, llistxattr, makedev, statfs};
 use rustix::io::Errno;
 
 const SQUASHFS_MAGIC: i64 = 0x7371_7368;
+/// More than any name list or value of the tests has.
+const XATTR_BYTES: usize = 4096;
 
 /// Asserts that the directory `root` shows `tree`: every name, type, mode, owner, time, link
 /// count, attribute and byte.
@@ -109,7 +111,7 @@ fn assert_links(
 }
 
 fn xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let mut names = vec![0; 64 << 10];
+    let mut names = vec![0; XATTR_BYTES];
     let len = match llistxattr(path, &mut names[..]) {
         // An image without any attributes.
         Err(Errno::OPNOTSUPP) => 0,
@@ -120,7 +122,7 @@ fn xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
 
 fn value(path: &Path) -> impl Fn(&[u8]) -> (Vec<u8>, Vec<u8>) {
     move |name| {
-        let mut value = vec![0; 64 << 10];
+        let mut value = vec![0; XATTR_BYTES];
         let len = lgetxattr(path, name, &mut value[..]).unwrap();
         value.truncate(len);
         (name.to_vec(), value)

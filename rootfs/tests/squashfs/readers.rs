@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use backhand::{FilesystemReader, InnerNode};
+use lithify_image::Blob;
 use lithify_rootfs::{Content, Kind, Tree};
 
 use crate::compare::assert_same;
@@ -142,14 +143,19 @@ fn a_sparse_file_of_six_gigabytes_takes_no_space() {
     let source = File::create(dir.path().join("source")).unwrap();
     source.set_len(LEN).unwrap();
     PIECES.iter().for_each(|(offset, bytes)| source.write_all_at(bytes, *offset).unwrap());
-    let content = Content::host_file(dir.path().join("source"), LEN);
-    write(&tree([("huge", node(0o644, Kind::File(content)))]), dir.path());
+    // In a layer, where reading holes costs nothing.
+    if run("tar", dir.path(), &["--sparse", "-cf", "layer", "source"]).is_none() {
+        return;
+    }
+    let mut tree = Tree::new();
+    tree.apply_layer(&Blob::open(&dir.path().join("layer")).unwrap()).unwrap();
+    write(&tree, dir.path());
     assert!(fs::metadata(dir.path().join("image")).unwrap().len() < 1 << 20);
     if unsquashfs(dir.path(), &["-no-xattrs", "-no-progress", "image"]).is_some() {
-        assert_pieces(&dir.path().join("squashfs-root/huge"), LEN, &PIECES);
+        assert_pieces(&dir.path().join("squashfs-root/source"), LEN, &PIECES);
     }
     if let Some(mount) = Mount::new(dir.path()) {
-        let huge = mount.root().join("huge");
+        let huge = mount.root().join("source");
         assert_pieces(&huge, LEN, &PIECES);
         // Two blocks and a tail: holes do not count.
         assert_eq!(huge.metadata().unwrap().blocks(), (2 * 65_536 + 12_345_u64).div_ceil(512));

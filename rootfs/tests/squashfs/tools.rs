@@ -22,7 +22,7 @@ pub(crate) fn run(program: &str, dir: &Path, arguments: &[&str]) -> Option<Strin
     let output: Output = match Command::new(program).args(arguments).current_dir(dir).output() {
         Ok(output) => output,
         Err(_) => {
-            println!("skipped: no `{program}` program (package squashfs-tools)");
+            println!("skipped: no `{program}` program");
             return None;
         }
     };

@@ -3,10 +3,12 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use lithify_rootfs::{Content, Error, Kind, SquashfsOptions, Tree, write_squashfs};
+use lithify_image::Blob;
+use lithify_rootfs::{Content, Error, Kind, LayerBuilder, SquashfsOptions, Tree, write_squashfs};
 
+use crate::compare::assert_same;
 use crate::sample::{BLOCK, everything, file, node, noise, tree};
-use crate::tools::{unsquashfs, write};
+use crate::tools::{Mount, unsquashfs, write};
 
 fn image_len(tree: &Tree) -> u64 {
     let dir = tempfile::tempdir().unwrap();
@@ -100,4 +102,31 @@ fn more_owners_than_the_format_has_are_refused() {
     assert!(write_squashfs(&tree((0..65_535).map(owned)), &mut out, &options).is_ok());
     let error = write_squashfs(&tree((0..65_536).map(owned)), &mut out, &options).unwrap_err();
     assert!(error.to_string().contains("users and groups exceeds the limit of 65535"), "{error}");
+}
+
+/// `tree` as one layer and back.
+fn through_a_layer(tree: &Tree) -> Tree {
+    let mut layer = LayerBuilder::new(None);
+    for entry in tree.walk() {
+        match &entry.link_of {
+            Some(existing) => layer.hard_link(existing, &entry.path).unwrap(),
+            None => layer.put(&entry.path, entry.node.clone()).unwrap(),
+        }
+    }
+    let mut tar = tempfile::NamedTempFile::new().unwrap();
+    layer.write(&mut tar).unwrap();
+    let mut applied = Tree::new();
+    applied.apply_layer(&Blob::open(tar.path()).unwrap()).unwrap();
+    applied
+}
+
+#[test]
+fn what_a_layer_holds_reaches_the_image() {
+    let mut tree = everything();
+    assert!(tree.remove(Path::new("run/sock")).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    write(&through_a_layer(&tree), dir.path());
+    if let Some(mount) = Mount::new(dir.path()) {
+        assert_same(&tree, mount.root());
+    }
 }
