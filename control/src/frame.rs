@@ -125,6 +125,7 @@ mod tests {
             hostname: b"stone".to_vec(),
             realtime_ns: u64::MAX,
             entropy: [7; crate::THAW_ENTROPY_LEN],
+            export: true,
         })
     }
 

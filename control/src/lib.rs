@@ -28,8 +28,10 @@ pub mod port {
     pub const STDOUT: &str = "lithify.stdout";
     /// The container's standard error.
     pub const STDERR: &str = "lithify.stderr";
+    /// One layer's tar from a guest whose start request asks for it, whole before its exit code.
+    pub const EXPORT: &str = "lithify.export";
     /// All ports; the index is the virtio-console port number.
-    pub const ALL: [&str; 4] = [CONTROL, STDIN, STDOUT, STDERR];
+    pub const ALL: [&str; 5] = [CONTROL, STDIN, STDOUT, STDERR, EXPORT];
 }
 
 /// Exit codes that init reports for a container that never ran, as shells and docker use them.

@@ -57,6 +57,9 @@ pub struct StartRequest {
     pub realtime_ns: u64,
     /// Credited to the kernel's random pool before anything else runs.
     pub entropy: [u8; THAW_ENTROPY_LEN],
+    /// Write what a successful container process changed to [`port::EXPORT`](crate::port::EXPORT)
+    /// before its exit is reported.
+    pub export: bool,
 }
 
 impl StartRequest {
@@ -67,7 +70,8 @@ impl StartRequest {
             .bytes(&self.user)
             .bytes(&self.hostname)
             .u64(self.realtime_ns)
-            .array(&self.entropy);
+            .array(&self.entropy)
+            .bool(self.export);
     }
 
     pub(crate) fn decode(from: &mut Decoder<'_>) -> Result<Self, WireError> {
@@ -79,6 +83,7 @@ impl StartRequest {
             hostname: from.bytes()?,
             realtime_ns: from.u64()?,
             entropy: from.array()?,
+            export: from.bool()?,
         })
     }
 }

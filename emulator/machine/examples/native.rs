@@ -54,7 +54,8 @@ impl Console for Ports {
                 }
             }
             2 => std::io::stdout().write_all(bytes).expect("stdout is open"),
-            _ => std::io::stderr().write_all(bytes).expect("stderr is open"),
+            3 => std::io::stderr().write_all(bytes).expect("stderr is open"),
+            _ => {}
         }
         bytes.len()
     }
@@ -160,6 +161,7 @@ fn main() {
         hostname: b"native".to_vec(),
         realtime_ns: HostClock(Instant::now()).realtime_ns(),
         entropy: [7; THAW_ENTROPY_LEN],
+        export: false,
     });
     ports.0.borrow_mut().to_guest.extend(request.encode());
     match run(&mut machine, &ports, "command") {

@@ -157,7 +157,8 @@ impl KernelLog for Messages {
     }
 }
 
-/// Numbers of the console ports, as [`port::ALL`] orders them.
+/// Numbers of the console ports, as [`port::ALL`] orders them. The last, for exports, carries nothing
+/// in an artifact, which never asks for one: what a container writes there anyway is discarded.
 pub(crate) mod number {
     pub(crate) const CONTROL: u32 = 0;
     pub(crate) const STDIN: u32 = 1;
@@ -165,7 +166,7 @@ pub(crate) mod number {
     pub(crate) const STDERR: u32 = 3;
 }
 
-const _: () = assert!(port::ALL.len() == 4, "the numbers above name every port");
+const _: () = assert!(port::ALL.len() == 5, "the numbers above name every port but the export's");
 
 /// What a process ends with that writes to a pipe nobody reads: killed by SIGPIPE.
 const BROKEN_PIPE: u32 = lithify_control::exit_code::SIGNAL_BASE + 13;

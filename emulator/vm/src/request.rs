@@ -47,6 +47,7 @@ pub(crate) fn start(
         hostname: overrides.hostname.clone().map_or_else(random_hostname, Ok)?,
         realtime_ns: wasi::realtime_ns(),
         entropy,
+        export: false,
     })
 }
 

@@ -67,6 +67,7 @@ pub(crate) fn request(argv: &[&str]) -> StartRequest {
         hostname: b"stone".to_vec(),
         realtime_ns: now.as_nanos() as u64,
         entropy: [0x5a; THAW_ENTROPY_LEN],
+        export: false,
     }
 }
 
@@ -78,7 +79,7 @@ impl Machine {
             .stdin(Stdio::null())
             .spawn()
             .expect("qemu starts");
-        let [control, stdin, stdout, stderr] =
+        let [control, stdin, stdout, stderr, _export] =
             port::ALL.map(|name| connect(&directory.path().join(name)));
         control.set_read_timeout(Some(PATIENCE)).expect("socket option");
         let mut machine = Self {
