@@ -39,8 +39,12 @@
 //! **Nothing is compressed**: the guest's processor is emulated, so decompressing there would cost
 //! several times what the whole start costs otherwise. What carries the image compresses it.
 //!
-//! **Tails.** What is left of a file after its full blocks goes into a fragment, also of large
-//! files. Full blocks of zeros are holes.
+//! **Blocks of 64 KiB, fragments for short files.** Files shorter than a block share fragments; the
+//! end of a longer file is a short block of its own. Uncompressed, neither changes the size. In the
+//! guest, a start of Python takes 0.3 % fewer instructions this way than with the ends in
+//! fragments. Without fragments it would take 0.3 % less still, but reading 1,500 small files 6 %
+//! more. Of 16, 32, 64 and 128 KiB, 64 is best or within 0.3 % of it, and 16 takes 6 % more. Blocks
+//! of zeros are holes.
 //!
 //! **Order.** Data lies in the order of the walk, so files of one directory are neighbours. Inodes
 //! lie directory by directory, a directory after all that is in it. Inode numbers follow that order.

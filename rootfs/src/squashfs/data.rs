@@ -24,9 +24,9 @@ pub(super) struct FileData {
     pub(super) len: u64,
     /// Bytes in holes.
     pub(super) sparse: u64,
-    /// Lengths of the full blocks as the format has them.
+    /// Lengths of the blocks as the format has them.
     pub(super) blocks: Rc<[u32]>,
-    /// Number of the fragment with what is left after the blocks, and the offset in it.
+    /// Number of the fragment that holds all of a short file, and the offset in it.
     pub(super) fragment: Option<(u32, u32)>,
 }
 
@@ -45,14 +45,6 @@ pub(super) struct DataWriter<'a> {
     known: HashMap<[u8; 32], FileData>,
 }
 
-/// The full blocks of one file.
-struct Blocks {
-    lens: Vec<u32>,
-    sparse: u64,
-    tail: Vec<u8>,
-    hash: Sha256,
-}
-
 impl<'a> DataWriter<'a> {
     pub(super) fn new(out: &'a mut File) -> Self {
         Self {
@@ -66,21 +58,27 @@ impl<'a> DataWriter<'a> {
         }
     }
 
-    /// Stores the file at `path`.
+    /// Stores the file at `path`. One shorter than a block goes into a fragment, where the guest
+    /// reads it together with its neighbours; the end of a longer one is a short block.
     pub(super) fn file(&mut self, path: &Path, content: &Content) -> Result<FileData, Error> {
-        let len = content.len();
-        self.count_blocks(path, len / BLOCK_BYTES as u64)?;
-        let start = self.position;
-        let blocks = self.write_blocks(path, len, &mut content.reader())?;
-        let digest = blocks.hash.finalize().into();
+        let mut input = Input::new(path, content);
+        let (start, len) = (self.position, input.left);
+        self.count_blocks(path, len.div_ceil(BLOCK_BYTES as u64))?;
+        let (blocks, sparse) = if len < BLOCK_BYTES as u64 {
+            Default::default()
+        } else {
+            self.write_blocks(&mut input)?
+        };
+        input.read_block()?;
+        input.hash.update(&input.block);
+        let digest = input.hash.finalize().into();
         if let Some(same) = self.known.get(&digest) {
             // What comes next is written over the second copy.
             self.position = start;
             return Ok(same.clone());
         }
-        let fragment = self.add_tail(&blocks.tail)?;
-        let data =
-            FileData { start, len, sparse: blocks.sparse, blocks: blocks.lens.into(), fragment };
+        let fragment = self.add_to_fragment(&input.block)?;
+        let data = FileData { start, len, sparse, blocks: blocks.into(), fragment };
         self.known.insert(digest, data.clone());
         Ok(data)
     }
@@ -94,32 +92,21 @@ impl<'a> DataWriter<'a> {
         Ok(())
     }
 
-    fn write_blocks(
-        &mut self,
-        path: &Path,
-        len: u64,
-        reader: &mut ContentReader,
-    ) -> Result<Blocks, Error> {
+    /// Writes all of `input` and returns the blocks' lengths and the number of bytes in holes.
+    fn write_blocks(&mut self, input: &mut Input<'_>) -> Result<(Vec<u32>, u64), Error> {
         let (mut lens, mut sparse) = (Vec::new(), 0);
-        // Length and block lengths are hashed with the data, so that holes need not be and equal
-        // input means equal files.
-        let mut hash = Sha256::new_with_prefix(len.to_le_bytes());
-        let mut block = vec![0; len.min(BLOCK_BYTES as u64) as usize];
-        for _ in 0..len / BLOCK_BYTES as u64 {
-            reader.read_exact(&mut block).map_err(Error::content(path))?;
-            let stored_len = self.write_block(&block)?;
-            hash.update(stored_len.to_le_bytes());
+        while input.left > 0 {
+            input.read_block()?;
+            let stored_len = self.write_block(&input.block)?;
+            input.hash.update(stored_len.to_le_bytes());
             if stored_len == HOLE {
-                sparse += BLOCK_BYTES as u64;
+                sparse += input.block.len() as u64;
             } else {
-                hash.update(&block);
+                input.hash.update(&input.block);
             }
             lens.push(stored_len);
         }
-        block.truncate((len % BLOCK_BYTES as u64) as usize);
-        reader.read_exact(&mut block).map_err(Error::content(path))?;
-        hash.update(&block);
-        Ok(Blocks { lens, sparse, tail: block, hash })
+        Ok((lens, sparse))
     }
 
     /// Writes a block unless it is zeros, and returns its length as the format has it.
@@ -131,15 +118,15 @@ impl<'a> DataWriter<'a> {
         Ok(stored(block.len()))
     }
 
-    fn add_tail(&mut self, tail: &[u8]) -> Result<Option<(u32, u32)>, Error> {
-        if tail.is_empty() {
+    fn add_to_fragment(&mut self, bytes: &[u8]) -> Result<Option<(u32, u32)>, Error> {
+        if bytes.is_empty() {
             return Ok(None);
         }
-        if self.fragment.len() + tail.len() > BLOCK_BYTES {
+        if self.fragment.len() + bytes.len() > BLOCK_BYTES {
             self.flush_fragment()?;
         }
         let offset = self.fragment.len() as u32;
-        self.fragment.extend_from_slice(tail);
+        self.fragment.extend_from_slice(bytes);
         Ok(Some((self.fragments, offset)))
     }
 
@@ -172,6 +159,35 @@ impl<'a> DataWriter<'a> {
             fragments: self.fragments,
             fragment_table: self.fragment_table,
         })
+    }
+}
+
+/// A file that is being read and hashed.
+struct Input<'a> {
+    path: &'a Path,
+    reader: ContentReader,
+    /// Bytes not read yet.
+    left: u64,
+    block: Vec<u8>,
+    /// Of the length, the blocks' lengths and the data: so holes need not be hashed, and equal
+    /// input means equal files.
+    hash: Sha256,
+}
+
+impl<'a> Input<'a> {
+    fn new(path: &'a Path, content: &Content) -> Self {
+        let left = content.len();
+        let hash = Sha256::new_with_prefix(left.to_le_bytes());
+        Self { path, reader: content.reader(), left, block: Vec::new(), hash }
+    }
+
+    /// Reads the next block, the last of which is shorter; after it, an empty one.
+    fn read_block(&mut self) -> Result<(), Error> {
+        let len = self.left.min(BLOCK_BYTES as u64) as usize;
+        self.block.resize(len, 0);
+        self.reader.read_exact(&mut self.block).map_err(Error::content(self.path))?;
+        self.left -= len as u64;
+        Ok(())
     }
 }
 

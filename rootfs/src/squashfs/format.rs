@@ -115,7 +115,6 @@ impl Superblock {
     const UNCOMPRESSED_INODES: u16 = 1 << 0;
     const UNCOMPRESSED_DATA: u16 = 1 << 1;
     const UNCOMPRESSED_FRAGMENTS: u16 = 1 << 3;
-    const ALWAYS_FRAGMENTS: u16 = 1 << 5;
     const DUPLICATES_REMOVED: u16 = 1 << 6;
     const EXPORTABLE: u16 = 1 << 7;
     const UNCOMPRESSED_XATTRS: u16 = 1 << 8;
@@ -156,7 +155,6 @@ impl Superblock {
             | Self::UNCOMPRESSED_INODES
             | Self::UNCOMPRESSED_DATA
             | Self::UNCOMPRESSED_FRAGMENTS
-            | Self::ALWAYS_FRAGMENTS
             | Self::DUPLICATES_REMOVED
             | Self::EXPORTABLE
             | Self::UNCOMPRESSED_XATTRS
@@ -164,7 +162,7 @@ impl Superblock {
     }
 }
 
-/// `struct squashfs_fragment_entry`: a block that holds the tails of several files.
+/// `struct squashfs_fragment_entry`: a block that several files share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FragmentEntry {
     /// Bytes from the image's start.

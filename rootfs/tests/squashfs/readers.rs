@@ -29,7 +29,6 @@ fn the_superblock_says_uncompressed() {
         "Data is uncompressed",
         "Uids/Gids (Id table) are uncompressed",
         "Fragments are uncompressed",
-        "Always-use-fragments option is specified",
         "Xattrs are uncompressed",
         "Duplicates are removed",
         &format!("Number of inodes {inodes}"),

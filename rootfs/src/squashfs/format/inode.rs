@@ -61,7 +61,7 @@ pub(in super::super) enum InodeBody<'a> {
         file_size: u64,
         /// Bytes in holes.
         sparse: u64,
-        /// Number of the fragment that holds the tail, and the tail's offset in it.
+        /// Number of the fragment that holds what is in no block, and the offset in it.
         fragment: Option<(u32, u32)>,
         /// Lengths of the blocks.
         block_list: &'a [u32],
