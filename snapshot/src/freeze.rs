@@ -66,9 +66,9 @@ pub enum FreezeError {
     },
     /// The guest did not get as far as asking for the freeze.
     #[error(
-        "the machine did not come up with {} MiB of memory: {reason}\n{log}\n\
-         if the kernel ran out of memory, build with a larger --memory",
-        memory_bytes >> 20
+        "the machine did not come up with {} MiB of memory: {reason}{}",
+        memory_bytes >> 20,
+        last_words(log)
     )]
     DidNotComeUp {
         /// The guest's RAM in bytes.
@@ -78,6 +78,29 @@ pub enum FreezeError {
         /// The kernel's last lines.
         log: String,
     },
+}
+
+/// What starts the line in which the emulator itself explains why it gives up.
+const OWN_LINE: &str = "lithify: ";
+
+impl FreezeError {
+    /// The emulator's own explanation, its last line, says more than the `trap` that follows it.
+    fn did_not_come_up(memory_bytes: u64, trap: String, log: &str) -> Self {
+        let (before, last) = log.trim_end().rsplit_once('\n').unwrap_or(("", log.trim_end()));
+        let (reason, log) = match last.strip_prefix(OWN_LINE) {
+            Some(explanation) => (explanation.to_owned(), before.to_owned()),
+            None => (trap, log.to_owned()),
+        };
+        Self::DidNotComeUp { memory_bytes, reason, log }
+    }
+}
+
+/// A kernel that said nothing had no occasion to run out of memory.
+fn last_words(log: &str) -> String {
+    if log.is_empty() {
+        return String::new();
+    }
+    format!("\n{log}\nif the kernel ran out of memory, build with a larger --memory")
 }
 
 /// Boots `machine` and freezes it. `log` gets the kernel's messages by line. The compiled
@@ -108,10 +131,9 @@ pub fn freeze(
         let (call, log) = (call.to_owned(), store.data().log_tail());
         return Err(FreezeError::TouchedHost { call, log });
     }
-    outcome.map_err(|error| FreezeError::DidNotComeUp {
-        memory_bytes,
-        reason: error.root_cause().to_string(),
-        log: store.data().log_tail(),
+    outcome.map_err(|error| {
+        let trap = error.root_cause().to_string();
+        FreezeError::did_not_come_up(memory_bytes, trap, &store.data().log_tail())
     })?;
     let mut state = Booted { store: &mut store, instance };
     complete(wizer.snapshot(&context, &mut state)).map(Frozen).map_err(emulator)
@@ -190,5 +212,22 @@ fn complete<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
         Poll::Pending => unreachable!("no future of `Booted` waits"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn emulator_s_own_words_replace_the_trap() {
+        let message =
+            |log| FreezeError::did_not_come_up(64 << 20, "wasm trap".into(), log).to_string();
+        let start = "the machine did not come up with 64 MiB of memory: ";
+        let hint = "if the kernel ran out of memory, build with a larger --memory";
+        assert_eq!(message(""), format!("{start}wasm trap"));
+        assert_eq!(message("lithify: too small"), format!("{start}too small"));
+        assert_eq!(message("panic"), format!("{start}wasm trap\npanic\n{hint}"));
+        assert_eq!(message("panic\nlithify: halted"), format!("{start}halted\npanic\n{hint}"));
     }
 }

@@ -109,8 +109,9 @@ fn wrong_usage_is_told_apart() {
 fn memory_too_small_to_boot_is_explained() {
     let Some(attempt) = Attempt::new() else { return };
     let attempt = attempt.with("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
-    for memory in ["4k", "4m", "8m"] {
-        attempt.fails(&["--memory", memory], &["memory", "larger --memory"]);
+    for memory in ["4k", "8m", "31m"] {
+        let parts = ["the machine did not come up", "expected 32 MiB to 3 GiB"];
+        attempt.fails(&["--memory", memory], &parts);
     }
 }
 
