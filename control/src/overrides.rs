@@ -2,7 +2,7 @@
 
 use crate::wire::{Decoder, Encoder, WireError};
 
-/// Contents of the file [`Overrides::PATH`] that our runner offers; a stock WASI runtime has no
+/// Contents of the file [`Overrides::FILE`] that our runner offers; a stock WASI runtime has no
 /// such file, and every field then keeps its default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {

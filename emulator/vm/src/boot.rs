@@ -11,9 +11,9 @@ use crate::imports::BootItem;
 use crate::run::Handles;
 use crate::session::{Progress, Session};
 
-/// The kernel prints warnings and worse: every line costs boot instructions, and what stops a boot
-/// is at least a warning.
-const KERNEL_ARGS: &str = "console=hvc0 loglevel=5 panic=-1";
+/// The kernel prints errors and worse: every line costs boot instructions, and what stops a boot is
+/// at least an error.
+const KERNEL_ARGS: &str = "console=hvc0 loglevel=4 panic=-1";
 
 /// Boots that take longer are stuck; a normal one is 25 million.
 const MAX_INSTRUCTIONS: u64 = 20_000_000_000;
