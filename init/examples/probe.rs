@@ -1,9 +1,11 @@
 //! The program that the boot tests run as the container: each word on its command line shows one
 //! property of the place it finds itself in.
 
+use rustix::fs::{CWD, FileType, Mode, XattrFlags, mknodat};
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio, exit};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -30,6 +32,7 @@ fn main() -> io::Result<()> {
             "sip" => drop(io::stdin().lock().read(&mut [0; 1])?),
             "orphan" => orphan()?,
             "write" => fs::write(words.next().unwrap_or_default(), b"written\n")?,
+            "change" => change(&mut words)?,
             other => {
                 eprintln!("probe: unknown word {other}");
                 exit(98);
@@ -81,6 +84,42 @@ fn clock() -> Duration {
 
 fn reopen() -> io::Result<()> {
     fs::File::options().write(true).open("/dev/stdout")?.write_all(b"reopened\n")
+}
+
+/// Changes the tree: a verb and its operands.
+fn change(words: &mut impl Iterator<Item = String>) -> io::Result<()> {
+    let verb = words.next().unwrap_or_default();
+    let path = words.next().unwrap_or_default();
+    let mut operand = || words.next().unwrap_or_default();
+    match verb.as_str() {
+        "mkdir" => fs::create_dir(path),
+        "rm" => fs::remove_file(path),
+        "rmtree" => fs::remove_dir_all(path),
+        "link" => fs::hard_link(path, operand()),
+        "rename" => fs::rename(path, operand()),
+        "symlink" => symlink(operand(), path),
+        "chmod" => {
+            let mode = u32::from_str_radix(&operand(), 8).unwrap_or_default();
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        }
+        "chown" => chown(path, operand().parse().ok(), operand().parse().ok()),
+        "xattr" => {
+            let name = operand();
+            Ok(rustix::fs::setxattr(path, name, operand().as_bytes(), XattrFlags::empty())?)
+        }
+        "mtime" => {
+            let seconds = operand().parse().unwrap_or_default();
+            let time = UNIX_EPOCH + Duration::from_secs(seconds);
+            fs::File::open(path)?.set_modified(time)
+        }
+        "extend" => {
+            let file = fs::File::options().write(true).create(true).truncate(false).open(path)?;
+            file.set_len(operand().parse().unwrap_or_default())
+        }
+        "socket" => UnixListener::bind(path).map(drop),
+        "fifo" => Ok(mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?),
+        other => Err(io::Error::other(format!("unknown change {other}"))),
+    }
 }
 
 /// Leaves a process behind that holds the output streams open.

@@ -3,6 +3,7 @@
 use crate::accounts::{Account, Accounts};
 use crate::control::ControlPort;
 use crate::error::{Context, Error, reason};
+use crate::export::Export;
 use crate::program::Program;
 use crate::renew::Devices;
 use crate::streams::TheirEnds;
@@ -46,13 +47,14 @@ pub(crate) fn run(
     control: &mut ControlPort,
     thaw: &Devices,
     streams: &TheirEnds,
+    export: &mut Export,
 ) -> Result<Infallible, Failure> {
     let reclaim = freeze::Reclaim::open().map_err(Failure::BeforeFreeze)?;
     let mut prepared = Prepared::new(streams).map_err(Failure::BeforeFreeze)?;
     reclaim.run().map_err(Failure::BeforeFreeze)?;
     let request = freeze::until_start(control).map_err(Failure::BeforeFreeze)?;
     thaw.renew(&request).map_err(|error| Failure::start(error.to_string()))?;
-    prepared.start(request, streams)
+    prepared.start(request, streams, export)
 }
 
 /// What does not depend on the request.
@@ -74,12 +76,20 @@ impl Prepared {
         Ok(Self { accounts: Accounts::read(), files })
     }
 
-    fn start(&mut self, request: StartRequest, streams: &TheirEnds) -> Result<Infallible, Failure> {
+    fn start(
+        &mut self,
+        request: StartRequest,
+        streams: &TheirEnds,
+        export: &mut Export,
+    ) -> Result<Infallible, Failure> {
         let account = self
             .accounts
             .resolve(&request.user)
             .map_err(|error| Failure::start(error.to_string()))?;
         self.files.write(&request.hostname).map_err(|error| Failure::start(error.to_string()))?;
+        if request.export {
+            export.begin().map_err(|error| Failure::start(error.to_string()))?;
+        }
         let program = Program::new(request.argv, request.env, &request.hostname, &account.home)?;
         enter_directory(&request.cwd)?;
         become_user(&account, streams).map_err(|errno| {

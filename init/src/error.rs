@@ -23,6 +23,14 @@ pub(crate) enum Error {
     /// The host closed the control port while init needed it.
     #[error("control port: closed by the host")]
     ControlClosed,
+    /// The container left something that an OCI layer cannot express.
+    #[error("{path} cannot be in a layer: {why}")]
+    NotForLayers {
+        /// As the container sees it.
+        path: String,
+        /// One clause.
+        why: &'static str,
+    },
 }
 
 /// Says what was attempted when a system call fails.

@@ -9,8 +9,10 @@ use rustix::mount::MountFlags;
 pub(crate) const ROOT: &str = "/container";
 
 const DISK: &str = "/dev/vda";
-const LOWER: &str = "/image";
-const UPPER: &str = "/upper";
+/// The image alone.
+pub(crate) const LOWER: &str = "/image";
+/// What the container changed, in overlayfs' own terms.
+pub(crate) const UPPER: &str = "/upper";
 const WORK: &str = "/work";
 
 /// Renames and metadata changes copy files up whole, so that the upper tree means the same to

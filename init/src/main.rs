@@ -6,6 +6,9 @@
 //! machine freezes: it sits in its own namespaces, on its own mounts, and reads the request itself,
 //! borrowing this process's memory until it executes the image's program (see [`spawn`]).
 //!
+//! A build asks for more: for what the container changed, which then leaves the machine before the
+//! exit code (see [`export`]).
+//!
 //! Before the freeze every failure goes to the kernel log and powers the machine off; after it,
 //! to the host as a `Failed` frame.
 
@@ -17,6 +20,7 @@ mod container;
 mod control;
 mod dev;
 mod error;
+mod export;
 mod freeze;
 mod identity;
 mod image;
@@ -50,19 +54,20 @@ fn boot() -> Result<(), Error> {
     mount::enter_own_root()?;
     let (mut control, host_ends) = ports::open()?;
     image::mount()?;
+    let mut export = export::Export::open()?;
     ioctl::raise_loopback()?;
     let thaw = renew::Devices::open()?;
     let (our_ends, their_ends) = streams::pipes()?;
     let mut relay = relay::Relay::new(our_ends, host_ends);
     let mut failure = None;
     let child = spawn::container(&mut || {
-        failure = container::run(&mut control, &thaw, &their_ends).err();
+        failure = container::run(&mut control, &thaw, &their_ends, &mut export).err();
     })?;
     drop(their_ends);
     let end = match failure {
         Some(container::Failure::BeforeFreeze(error)) => return Err(error),
         Some(container::Failure::Start { code, message }) => Frame::Failed { code, message },
-        None => Frame::Exit(relay.run(&child, &mut control)?),
+        None => export.finish(relay.run(&child, &mut control)?),
     };
     control.send(&end)?;
     control.linger()

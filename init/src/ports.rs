@@ -6,6 +6,7 @@ use lithify_control::port;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 use rustix::system::RebootCommand;
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -42,6 +43,16 @@ pub(crate) fn open() -> Result<(ControlPort, HostEnds), Error> {
         retry(|| host_side_is_open(file).then_some(())).ok_or(Error::NoPort(name))?;
     }
     Ok((ControlPort::new(control), HostEnds { stdin, stdout, stderr }))
+}
+
+/// Opens the port for what the container changed. Only a build has a use for it, so it is looked
+/// for when it is needed.
+///
+/// # Errors
+/// If it is missing, or the host does not hold its side open.
+pub(crate) fn open_export() -> Result<File, Error> {
+    let file = open_port(port::EXPORT, OFlags::WRONLY)?;
+    host_side_is_open(&file).then(|| file.into()).ok_or(Error::NoPort(port::EXPORT))
 }
 
 fn open_port(name: &'static str, flags: OFlags) -> Result<OwnedFd, Error> {

@@ -6,7 +6,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
+
+/// When the image's `/etc` was last changed, seconds since the Unix epoch.
+pub(crate) const ETC_MTIME: u64 = 1_000_000_000;
 
 const TARGET: &str = "riscv64gc-unknown-linux-gnu";
 
@@ -99,7 +103,15 @@ fn full_tree(root: &Path, probe: &Path) {
     put(&root.join("etc/group"), b"root:x:0:\nwww:x:34:\naudio:x:29:web\n", 0o644);
     put(&root.join("etc/machine-id"), b"0123456789abcdef0123456789abcdef\n", 0o444);
     put(&root.join("file"), b"", 0o644);
+    put(&root.join("etc/skel/one"), b"1", 0o644);
+    put(&root.join("etc/skel/sub/two"), b"2", 0o644);
+    put(&root.join("etc/plain/kept"), b"", 0o644);
+    put(&root.join("etc/plain/gone"), b"", 0o644);
+    put(&root.join("etc/plain/same/deep"), b"", 0o644);
     symlink("../run/missing/resolv.conf", root.join("etc/resolv.conf")).expect("link");
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(ETC_MTIME);
+    let etc = fs::File::open(root.join("etc")).expect("directory");
+    etc.set_modified(time).expect("time");
 }
 
 fn squashfs(tree: &Path) -> PathBuf {

@@ -28,6 +28,7 @@ pub(crate) struct Machine {
     stdin: UnixStream,
     stdout: JoinHandle<Vec<u8>>,
     stderr: JoinHandle<Vec<u8>>,
+    export: JoinHandle<Vec<u8>>,
 }
 
 /// How a container ended.
@@ -36,6 +37,7 @@ pub(crate) struct End {
     pub(crate) frame: Frame,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
+    pub(crate) export: Vec<u8>,
 }
 
 impl End {
@@ -79,7 +81,7 @@ impl Machine {
             .stdin(Stdio::null())
             .spawn()
             .expect("qemu starts");
-        let [control, stdin, stdout, stderr, _export] =
+        let [control, stdin, stdout, stderr, export] =
             port::ALL.map(|name| connect(&directory.path().join(name)));
         control.set_read_timeout(Some(PATIENCE)).expect("socket option");
         let mut machine = Self {
@@ -90,6 +92,7 @@ impl Machine {
             stdin,
             stdout: collect(stdout),
             stderr: collect(stderr),
+            export: collect(export),
         };
         assert_eq!(machine.receive(), Some(Frame::Ready), "{}", machine.kernel_log());
         machine
@@ -135,11 +138,11 @@ impl Machine {
     pub(crate) fn end(mut self) -> End {
         let frame = self.receive().unwrap_or_else(|| panic!("died: {}", self.kernel_log()));
         self.stop();
-        let (stdout, stderr) = (self.stdout, self.stderr);
         End {
             frame,
-            stdout: stdout.join().expect("reader"),
-            stderr: stderr.join().expect("reader"),
+            stdout: self.stdout.join().expect("reader"),
+            stderr: self.stderr.join().expect("reader"),
+            export: self.export.join().expect("reader"),
         }
     }
 

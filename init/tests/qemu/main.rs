@@ -1,5 +1,6 @@
 //! Boots init under QEMU, a machine we did not write, and talks to it as the vm does.
 
+mod export;
 mod files;
 mod machine;
 
