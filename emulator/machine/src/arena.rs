@@ -8,23 +8,26 @@ pub(crate) const PAGE_SIZE: usize = 4096;
 /// Pages fetched from the host at once: 1 MiB.
 const CHUNK_PAGES: usize = 256;
 
-/// A bump allocator of zeroed pages. Pages are never given back, so a machine's memory stays one
-/// dense run in the order of first touch, whatever the guest's address space looks like.
+/// A bump allocator of zeroed pages. Single pages are never given back, so a machine's memory
+/// stays one dense run in the order of first touch, whatever the guest's address space looks like.
 #[derive(Debug)]
 pub(crate) struct Arena {
+    chunks: Vec<NonNull<u8>>,
     next: *mut u8,
     left: usize,
 }
 
 impl Arena {
     pub(crate) const fn new() -> Self {
-        Self { next: std::ptr::null_mut(), left: 0 }
+        Self { chunks: Vec::new(), next: std::ptr::null_mut(), left: 0 }
     }
 
-    /// A zeroed page that nobody else has, valid for the rest of the process's life.
+    /// A zeroed page that nobody else has, valid as long as the arena.
     pub(crate) fn page(&mut self) -> NonNull<u8> {
         if self.left == 0 {
-            self.next = fresh_chunk().as_ptr();
+            let chunk = fresh_chunk();
+            self.chunks.push(chunk);
+            self.next = chunk.as_ptr();
             self.left = CHUNK_PAGES;
         }
         let page = self.next;
@@ -46,10 +49,26 @@ fn fresh_chunk() -> NonNull<u8> {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
+const CHUNK_LAYOUT: std::alloc::Layout =
+    match std::alloc::Layout::from_size_align(CHUNK_PAGES * PAGE_SIZE, PAGE_SIZE) {
+        Ok(layout) => layout,
+        Err(_) => panic!("the size of a page is a power of two"),
+    };
+
+#[cfg(not(target_arch = "wasm32"))]
 fn fresh_chunk() -> NonNull<u8> {
-    let layout = std::alloc::Layout::from_size_align(CHUNK_PAGES * PAGE_SIZE, PAGE_SIZE)
-        .expect("a power of two above the size of a page");
     // SAFETY: the layout's size is not zero.
-    let chunk = unsafe { std::alloc::alloc_zeroed(layout) };
-    NonNull::new(chunk).unwrap_or_else(|| std::alloc::handle_alloc_error(layout))
+    let chunk = unsafe { std::alloc::alloc_zeroed(CHUNK_LAYOUT) };
+    NonNull::new(chunk).unwrap_or_else(|| std::alloc::handle_alloc_error(CHUNK_LAYOUT))
+}
+
+/// Linear memory cannot shrink; elsewhere a builder runs one machine after another.
+#[cfg(not(target_arch = "wasm32"))]
+impl Drop for Arena {
+    fn drop(&mut self) {
+        for chunk in &self.chunks {
+            // SAFETY: `fresh_chunk` allocated it with this layout, and the pages go with the arena.
+            unsafe { std::alloc::dealloc(chunk.as_ptr(), CHUNK_LAYOUT) };
+        }
+    }
 }
