@@ -112,19 +112,17 @@ impl Member<'_> {
         for (name, value) in self.attributes {
             record(&mut records, &[b"SCHILY.xattr.", name.as_slice()].concat(), value);
         }
-        let number = |number: i128| number.to_string().into_bytes();
         let times_fit = u64::try_from(self.mtime).is_ok_and(|mtime| mtime <= MAX_NUMBER);
-        for (needed, key, value) in [
-            (self.gid > MAX_ID, "gid", number(self.gid.into())),
-            (self.target.len() > NAME_LEN, "linkpath", self.target.to_vec()),
-            (!times_fit, "mtime", number(self.mtime.into())),
-            (self.path.len() > NAME_LEN, "path", self.path.to_vec()),
-            (self.size > MAX_NUMBER, "size", number(self.size.into())),
-            (self.uid > MAX_ID, "uid", number(self.uid.into())),
-        ] {
-            if needed {
-                record(&mut records, key.as_bytes(), &value);
-            }
+        let needs: [(bool, &str, Vec<u8>); 6] = [
+            (self.gid > MAX_ID, "gid", self.gid.to_string().into()),
+            (self.target.len() > NAME_LEN, "linkpath", self.target.into()),
+            (!times_fit, "mtime", self.mtime.to_string().into()),
+            (self.path.len() > NAME_LEN, "path", self.path.into()),
+            (self.size > MAX_NUMBER, "size", self.size.to_string().into()),
+            (self.uid > MAX_ID, "uid", self.uid.to_string().into()),
+        ];
+        for (_, key, value) in needs.iter().filter(|(needed, ..)| *needed) {
+            record(&mut records, key.as_bytes(), value);
         }
         records
     }

@@ -5,7 +5,7 @@ use super::tar::{Kind, Member, Writer};
 use super::tree::{Entry, Tree, not_for_layers, show};
 use crate::error::{Context, Error};
 use rustix::fs::FileType;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 
@@ -22,7 +22,7 @@ pub(super) struct Walk<'a, W: Write> {
     baseline: &'a Baseline,
     tar: Writer<W>,
     /// First path of each file with several names, by inode number.
-    names: HashMap<u64, Vec<u8>>,
+    names: BTreeMap<u64, Vec<u8>>,
     /// Unchanged directories on the way to the current entry: written if something in them is.
     owed: Vec<(Vec<u8>, Entry)>,
 }
@@ -38,7 +38,7 @@ struct Place {
 
 impl<'a, W: Write> Walk<'a, W> {
     pub(super) fn new(upper: &'a Tree, lower: &'a Tree, baseline: &'a Baseline, to: W) -> Self {
-        let (names, owed) = (HashMap::new(), Vec::new());
+        let (names, owed) = (BTreeMap::new(), Vec::new());
         Self { upper, lower, baseline, tar: Writer::new(to), names, owed }
     }
 
