@@ -8,6 +8,7 @@ use crate::exec::ExecError;
 use crate::expand::ExpandError;
 use crate::ignore::IgnoreError;
 use crate::instruction::InstructionError;
+use crate::machine::MachineError;
 use crate::parser::ParseError;
 use crate::plan::PlanError;
 use crate::source::{SourceFile, Span};
@@ -37,6 +38,9 @@ pub enum ErrorKind {
     /// Applying an instruction failed.
     #[error(transparent)]
     Exec(#[from] ExecError),
+    /// The machine that executes RUN failed.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
     /// An image or the store failed.
     #[error(transparent)]
     Image(#[from] lithify_image::Error),

@@ -2,14 +2,15 @@
 //!
 //! [`build`] runs the whole pipeline, whose parts are modules of their own: `parser` (bytes to a located
 //! tree) → `instruction` (typed) → `plan` (stage graph) → `exec` (files, configuration, layers). Words are
-//! expanded by `expand`, `.dockerignore` is read by `ignore`, and `context` and `source_tree` are where
-//! files come from.
+//! expanded by `expand`, `.dockerignore` is read by `ignore`, `context` and `source_tree` are where
+//! files come from, and `machine` is where RUN's commands are executed.
 //!
 //! Invariants:
 //! - Dockerfiles, contexts and archives are hostile: nothing outside the context is read, nothing outside
 //!   the image's root is written, and time and memory are bounded by named caps.
 //! - Equal input gives equal bytes: no clock, no host owner, no order of a directory enters the image.
-//!   Times are clamped to [`Options::source_date_epoch`].
+//!   Times are clamped to [`Options::source_date_epoch`]. (A RUN command sees the host's clock and
+//!   randomness; what it makes of them is its own.)
 //! - Errors say what failed and where; [`Error::render`] shows the lines. Nothing is printed here.
 
 mod context;
@@ -19,6 +20,7 @@ mod exec;
 mod expand;
 mod ignore;
 mod instruction;
+mod machine;
 mod options;
 mod parser;
 mod plan;
@@ -41,6 +43,7 @@ pub use instruction::{
     ArgDeclaration, CommandLine, From, HealthCheck, Inline, Instruction, InstructionError, Mount,
     MountKind, NetworkMode, OnBuild, Pairs, Run, SecurityMode, Sharing, Transfer, TransferKind,
 };
+pub use machine::{MachineError, RunMachine};
 pub use options::{DockerfileInput, Options};
 pub use parser::{Directives, Heredoc, Pair, ParseError};
 pub use plan::PlanError;
@@ -71,6 +74,17 @@ pub fn build(
     store: &Store,
     progress: &mut dyn Progress,
 ) -> Result<Built, Error> {
+    let machine = options.machine.clone();
+    let executor = machine.map(|machine| Box::new(machine) as Box<dyn exec::Executor>);
+    build_with(executor, options, store, progress)
+}
+
+fn build_with(
+    executor: Option<Box<dyn exec::Executor>>,
+    options: &Options,
+    store: &Store,
+    progress: &mut dyn Progress,
+) -> Result<Built, Error> {
     let file = context::DockerfileBytes::read(options)?;
     let ignore = file.ignore(&options.context)?;
     let context = context::LocalContext::open(&options.context, &ignore)?;
@@ -79,8 +93,8 @@ pub fn build(
     for warning in &warnings {
         progress.event(Event::Warning(warning));
     }
-    let executor = exec::Executor::new(&plan, options, store, &context, progress)?;
-    let (state, found) = executor.run()?;
+    let applier = exec::Applier::new(&plan, options, store, &context, executor, progress)?;
+    let (state, found) = applier.run()?;
     warnings.extend(found);
     let source = Arc::clone(&plan.source);
     Ok(Built { config: state.config, layers: state.layers, tree: state.tree, warnings, source })

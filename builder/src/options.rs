@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use lithify_image::Platform;
 
+use crate::machine::RunMachine;
+
 /// Where the Dockerfile is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum DockerfileInput {
@@ -38,6 +40,8 @@ pub struct Options {
     /// 0 by default, so that equal input gives equal bytes. The build argument `SOURCE_DATE_EPOCH`
     /// takes precedence, as in BuildKit.
     pub source_date_epoch: u32,
+    /// Where RUN's commands are executed; without it they are errors.
+    pub machine: Option<RunMachine>,
 }
 
 impl Options {
@@ -52,6 +56,7 @@ impl Options {
             contexts: BTreeMap::new(),
             platform: Platform::linux("riscv64"),
             source_date_epoch: 0,
+            machine: None,
         }
     }
 }

@@ -39,6 +39,13 @@ pub enum Event<'a> {
         /// The instruction as written, on one line.
         text: &'a str,
     },
+    /// The command of a RUN step wrote a line.
+    StepOutput {
+        /// Its number.
+        id: StepId,
+        /// The line without its end. It can hold any characters, those that steer terminals too.
+        line: &'a str,
+    },
     /// The instruction is done.
     StepDone {
         /// Its number.

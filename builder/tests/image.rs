@@ -233,7 +233,7 @@ fn what_this_version_lacks_is_named() {
     );
     assert_eq!(
         fixture.error("FROM scratch\nRUN true\n"),
-        "Dockerfile:2: RUN needs the in-machine executor, which this version does not have yet"
+        "Dockerfile:2: RUN needs a machine to execute in, and this build was given none"
     );
 }
 

@@ -60,6 +60,9 @@ pub(crate) struct BuildArgs {
     /// The machine's memory
     #[arg(short, long, value_name = "SIZE", default_value = "256m", value_parser = memory_size)]
     pub(crate) memory: u64,
+    /// Memory of the machine that executes RUN; it holds what a step writes, too
+    #[arg(long, value_name = "SIZE", default_value = "2g", value_parser = memory_size)]
+    pub(crate) build_memory: u64,
     /// How to show progress
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
     pub(crate) progress: ProgressMode,

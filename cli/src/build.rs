@@ -6,7 +6,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::inspect::report_of;
 use crate::progress::Progress;
-use lithify_builder::{Built, DockerfileInput, Options};
+use lithify_builder::{Built, DockerfileInput, Options, RunMachine};
 use lithify_control::{BootConfig, ENTROPY_SEED_LEN, ImageProcess};
 use lithify_image::{Digest, ImageConfig, Platform, Store};
 use lithify_rootfs::{SquashfsOptions, write_squashfs};
@@ -29,10 +29,11 @@ const ARTIFACT_MODE: u32 = 0o666;
 /// Builds an artifact and prints its path, or with `--quiet` its digest.
 pub(crate) fn build(args: &BuildArgs) -> Result<Exit, CliError> {
     let output = output_path(args)?;
-    let options = options(args)?;
+    let mut options = options(args)?;
     let boot = BootFiles::read(args.boot_files.as_deref())?;
     let cache = user_cache().map_err(CliError::build)?;
     let store = Store::open(cache.join("store")).map_err(CliError::build)?;
+    options.machine = Some(run_machine(args, &boot, &cache));
     let progress = Progress::new(args.progress, args.quiet);
 
     let built =
@@ -75,6 +76,16 @@ fn options(args: &BuildArgs) -> Result<Options, CliError> {
     options.platform = Platform::linux(ARCHITECTURE);
     options.source_date_epoch = source_date_epoch(&options.build_args)?;
     Ok(options)
+}
+
+/// Where RUN's commands are executed.
+fn run_machine(args: &BuildArgs, boot: &BootFiles, scratch: &Path) -> RunMachine {
+    RunMachine {
+        kernel: boot.kernel.as_slice().into(),
+        initramfs: boot.initramfs.as_slice().into(),
+        memory_bytes: args.build_memory,
+        scratch: scratch.to_owned(),
+    }
 }
 
 /// A name alone takes its value from the environment, and is not set if it has none there.

@@ -4,13 +4,16 @@ use crate::args::ProgressMode;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use lithify_builder::{Event, StepId, Warning};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Fast enough to look alive, slow enough to cost nothing.
 const REDRAW: Duration = Duration::from_millis(100);
+
+/// Lines of output that explain why a quiet step failed.
+const TAIL: usize = 20;
 
 /// Shows what a build does. Clones show on the same screen.
 #[derive(Clone)]
@@ -34,6 +37,17 @@ struct Step {
     name: String,
     since: Instant,
     spinner: Option<ProgressBar>,
+    /// The last lines of output, which `Style::Quiet` shows of a step that fails.
+    tail: VecDeque<String>,
+}
+
+impl Step {
+    fn keep(&mut self, line: String) {
+        if self.tail.len() == TAIL {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(line);
+    }
 }
 
 impl Progress {
@@ -92,6 +106,7 @@ impl lithify_builder::Progress for Progress {
             Event::StepStarted { id, stage, index, total, text } => {
                 self.screen().start(id, format!("[{stage} {index}/{total}] {text}"));
             }
+            Event::StepOutput { id, line } => self.log(id, line),
             Event::StepDone { id } => self.screen().end(id, true),
             Event::Warning(Warning { rule, message, span }) => {
                 self.warn(rule, message, span.map(|span| span.first));
@@ -111,7 +126,8 @@ impl Screen {
             Style::Json => print_json(&json!({ "event": "start", "id": id, "name": name })),
             Style::Tty(bars) => spinner = Some(bars.add(new_spinner(&name))),
         }
-        self.running.insert(id, Step { name, since: Instant::now(), spinner });
+        let since = Instant::now();
+        self.running.insert(id, Step { name, since, spinner, tail: VecDeque::new() });
     }
 
     fn end(&mut self, id: StepId, done: bool) {
@@ -119,7 +135,8 @@ impl Screen {
         let seconds = step.since.elapsed().as_secs_f64();
         let event = if done { "done" } else { "error" };
         match &self.style {
-            Style::Quiet => {}
+            Style::Quiet if done => {}
+            Style::Quiet => step.tail.iter().for_each(|line| print(line)),
             Style::Plain if done => print(&format!("#{id} DONE {seconds:.1}s\n")),
             Style::Plain => print(&format!("#{id} ERROR after {seconds:.1}s\n")),
             Style::Json => {
@@ -136,19 +153,18 @@ impl Screen {
     }
 
     fn log(&mut self, id: StepId, line: &str) {
-        let Some(step) = self.running.get(&id) else { return };
+        let Some(step) = self.running.get_mut(&id) else { return };
         let line = printable(line);
+        let seconds = step.since.elapsed().as_secs_f64();
+        let numbered = format!("#{id} {seconds:.3} {line}");
         match &self.style {
-            Style::Quiet => {}
-            Style::Plain => {
-                print(&format!("#{id} {:.3} {line}", step.since.elapsed().as_secs_f64()));
+            Style::Quiet => step.keep(numbered),
+            Style::Plain => print(&numbered),
+            Style::Json => {
+                let event = json!({ "event": "log", "id": id, "seconds": seconds, "text": line });
+                print_json(&event);
             }
-            Style::Json => print_json(&json!({ "event": "log", "id": id, "text": line })),
-            Style::Tty(_) => {
-                if let Some(spinner) = &step.spinner {
-                    spinner.set_message(format!("{}: {line}", step.name));
-                }
-            }
+            Style::Tty(bars) => print_above(bars, &numbered),
         }
     }
 

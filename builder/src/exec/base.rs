@@ -5,7 +5,7 @@ use std::path::Path;
 use lithify_image::open_image;
 use lithify_rootfs::Tree;
 
-use super::{ExecError, Executor, StageState};
+use super::{Applier, ExecError, StageState};
 use crate::context::{Choice, LocalContext, NamedContext, root_ignore};
 use crate::dockerfile::Step;
 use crate::error::Error;
@@ -21,7 +21,7 @@ pub(super) enum OpenedContext {
     Image(Box<StageState>),
 }
 
-impl Executor<'_> {
+impl Applier<'_> {
     pub(super) fn base_state(&mut self, base: &Origin) -> Result<StageState, Error> {
         match base {
             Origin::Scratch => Ok(StageState::scratch(&self.options.platform)),

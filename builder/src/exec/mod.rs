@@ -1,13 +1,14 @@
 //! Applies the instructions of the stages that a target needs.
 //!
 //! A stage's state is a merged tree, a configuration and layers; each instruction that changes files
-//! makes one layer in the store. RUN is refused here: nothing in this version can execute.
+//! makes one layer in the store. What RUN needs, executing a command, is the trait [`Executor`].
 
 mod archive;
 mod base;
 mod copier;
 mod mode;
 mod owner;
+mod run;
 mod settings;
 mod state;
 mod time;
@@ -26,15 +27,46 @@ use crate::instruction::Instruction;
 use crate::plan::{Origin, Plan, PlanError};
 use crate::progress::{Event, Progress, StepId, Warning};
 use base::OpenedContext;
+pub(crate) use run::{Command, Ended, Executor, Stream};
 pub(crate) use state::StageState;
 
 /// Why an instruction cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExecError {
-    /// RUN.
-    #[error("RUN needs the in-machine executor, which this version does not have yet")]
-    Run,
+    /// RUN without [`Options::machine`].
+    #[error("RUN needs a machine to execute in, and this build was given none")]
+    NoMachine,
+    /// A flag of RUN that is understood and cannot be done.
+    #[error("RUN {flag}: not yet supported")]
+    RunFlag {
+        /// The flag with its value.
+        flag: String,
+    },
+    /// RUN's command failed.
+    #[error("process {process:?} did not complete successfully: exit code: {code}")]
+    Command {
+        /// Program and arguments.
+        process: String,
+        /// Its exit code; 128 and the signal if one killed it.
+        code: u32,
+    },
+    /// RUN's command could not be started.
+    #[error("process {process:?} could not be started: {message}")]
+    NotStarted {
+        /// Program and arguments.
+        process: String,
+        /// Why.
+        message: String,
+    },
+    /// What a RUN step changed makes no sense.
+    #[error("the step's change of `{}` is damaged: {problem}", path.display())]
+    BadChange {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// An image that would have to be pulled.
     #[error(
         "{keyword}{image}: no registry access in this version; \
@@ -197,11 +229,12 @@ pub enum ExecError {
 }
 
 /// Applies a plan.
-pub(crate) struct Executor<'a> {
+pub(crate) struct Applier<'a> {
     plan: &'a Plan,
     options: &'a Options,
     store: &'a Store,
     context: &'a LocalContext,
+    executor: Option<Box<dyn Executor>>,
     progress: &'a mut dyn Progress,
     /// Seconds since the epoch; the time of everything that the build makes.
     epoch: u32,
@@ -212,12 +245,13 @@ pub(crate) struct Executor<'a> {
     steps: StepId,
 }
 
-impl<'a> Executor<'a> {
+impl<'a> Applier<'a> {
     pub(crate) fn new(
         plan: &'a Plan,
         options: &'a Options,
         store: &'a Store,
         context: &'a LocalContext,
+        executor: Option<Box<dyn Executor>>,
         progress: &'a mut dyn Progress,
     ) -> Result<Self, Error> {
         Ok(Self {
@@ -225,6 +259,7 @@ impl<'a> Executor<'a> {
             options,
             store,
             context,
+            executor,
             progress,
             epoch: time::epoch(options)?,
             states: BTreeMap::new(),
@@ -296,7 +331,7 @@ impl<'a> Executor<'a> {
         match &step.instruction {
             Instruction::Transfer(transfer) => self.transfer(state, transfer, step),
             Instruction::Workdir(path) => self.workdir(state, path, step),
-            Instruction::Run(_) => Err(ExecError::Run.into()),
+            Instruction::Run(run) => self.run_command(state, run, step),
             _ => self.setting(state, step),
         }
     }

@@ -2,7 +2,7 @@
 
 use lithify_image::HealthCheck as ImageHealthCheck;
 
-use super::{ExecError, Executor, StageState};
+use super::{Applier, ExecError, StageState};
 use crate::dockerfile::Step;
 use crate::error::{Error, Hint};
 use crate::instruction::{ArgDeclaration, CommandLine, HealthCheck, Instruction, Pairs};
@@ -18,7 +18,7 @@ const SIGNALS: [&str; 35] = [
 /// Highest signal number of Linux.
 const MAX_SIGNAL: u8 = 64;
 
-impl Executor<'_> {
+impl Applier<'_> {
     pub(super) fn setting(&mut self, state: &mut StageState, step: &Step) -> Result<(), Error> {
         match &step.instruction {
             Instruction::Arg(declarations) => self.arg(state, declarations, step)?,

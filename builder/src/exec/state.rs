@@ -87,6 +87,23 @@ impl StageState {
         check_environment(env.iter().map(String::len).sum())
     }
 
+    /// What a command gets: ENV, then what it does not hide of ARG, then of `further`.
+    pub(super) fn environment<'a>(
+        &'a self,
+        further: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Vec<String> {
+        let mut env = self.config.config.env.clone();
+        let args = self.args.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in args.chain(further) {
+            let hides =
+                |entry: &String| entry.split_once('=').is_some_and(|(known, _)| known == name);
+            if !env.iter().any(hides) {
+                env.push(format!("{name}={value}"));
+            }
+        }
+        env
+    }
+
     pub(super) fn shell(&self) -> Vec<String> {
         let default = || DEFAULT_SHELL.map(str::to_owned).to_vec();
         self.config.config.shell.clone().unwrap_or_else(default)
@@ -104,6 +121,17 @@ impl StageState {
             self.record(text, epoch, true);
             return Ok(());
         }
+        self.add_layer(changes, store, text, epoch)
+    }
+
+    /// Takes the changes of one instruction as a layer, even if there are none.
+    pub(super) fn add_layer(
+        &mut self,
+        changes: &LayerBuilder,
+        store: &Store,
+        text: &str,
+        epoch: u32,
+    ) -> Result<(), Error> {
         let layer = changes.store(store)?;
         self.tree.apply_layer(&layer.blob)?;
         self.config.rootfs.diff_ids.push(layer.diff_id);

@@ -9,7 +9,7 @@ use super::base::OpenedContext;
 use super::copier::{Clash, Copier, Rules};
 use super::mode::Mode;
 use super::owner::Owner;
-use super::{ExecError, Executor, StageState};
+use super::{Applier, ExecError, StageState};
 use crate::dockerfile::Step;
 use crate::error::{Error, Hint};
 use crate::expand::{Rules as WordRules, expand};
@@ -38,7 +38,7 @@ struct Item {
     kept: PathBuf,
 }
 
-impl Executor<'_> {
+impl Applier<'_> {
     pub(super) fn transfer(
         &mut self,
         state: &mut StageState,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lithify_image::Platform;
 
 /// Set by users behind proxies; known to RUN without a declaration, so never unused.
-const PROXY_ARGS: [&str; 12] = [
+const PROXY_ARGS: [&str; 10] = [
     "HTTP_PROXY",
     "http_proxy",
     "HTTPS_PROXY",
@@ -16,9 +16,10 @@ const PROXY_ARGS: [&str; 12] = [
     "no_proxy",
     "ALL_PROXY",
     "all_proxy",
-    "SOURCE_DATE_EPOCH",
-    "BUILDKIT_INLINE_CACHE",
 ];
+
+/// Meant for the builder, so never unused.
+const BUILDER_ARGS: [&str; 2] = ["SOURCE_DATE_EPOCH", "BUILDKIT_INLINE_CACHE"];
 
 /// Values that ARG instructions can get.
 #[derive(Debug, Clone, Default)]
@@ -56,12 +57,18 @@ impl Args {
         given.or(default).or_else(|| self.global(name))
     }
 
+    /// The proxies given, which RUN sees without a declaration.
+    pub(crate) fn proxies(&self) -> impl Iterator<Item = (&str, &str)> {
+        PROXY_ARGS.iter().filter_map(|name| Some((*name, self.given.get(*name)?.as_str())))
+    }
+
     /// Arguments given that nothing declares.
     pub(crate) fn unused(&self, declared: &BTreeSet<&str>) -> Vec<&str> {
         let known = |name: &str| {
             declared.contains(name)
                 || self.platform.contains_key(name)
                 || PROXY_ARGS.contains(&name)
+                || BUILDER_ARGS.contains(&name)
         };
         self.given.keys().map(String::as_str).filter(|name| !known(name)).collect()
     }

@@ -1,0 +1,63 @@
+//! Why the machine could not execute a command.
+
+use std::io;
+use std::path::PathBuf;
+
+use lithify_control::wire::WireError;
+use lithify_machine::{BootError, Halt};
+
+use super::MAX_BOOT_INSTRUCTIONS;
+
+/// What is wrong with the machine that RUN executes in, not with the command.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MachineError {
+    /// The machine cannot be powered on.
+    #[error("the machine for RUN: {0}")]
+    Boot(#[from] BootError),
+    /// The stage's files cannot become the machine's root disk.
+    #[error("the root disk for RUN: {0}")]
+    RootDisk(#[source] lithify_rootfs::Error),
+    /// A file of the host cannot be used.
+    #[error("{action} {}: {source}", path.display())]
+    Host {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// The guest ended by itself.
+    #[error("the machine for RUN stopped ({halt:?}); its kernel said:\n{log}")]
+    Halted {
+        /// How.
+        halt: Halt,
+        /// The kernel's last messages.
+        log: String,
+    },
+    /// Nothing can wake the guest: it has no input and no timer.
+    #[error("the command waits for something that never comes: a step has no input and no network")]
+    Stuck,
+    /// The guest is not ready.
+    #[error("the machine for RUN was not ready after {MAX_BOOT_INSTRUCTIONS} instructions")]
+    SlowBoot,
+    /// The guest says what is no frame.
+    #[error("the machine for RUN breaks the protocol: {0}")]
+    Protocol(#[from] WireError),
+    /// The guest says the wrong thing.
+    #[error("the machine for RUN said `{0}`, which was not expected")]
+    Unexpected(String),
+    /// The guest's archive of changes has no end.
+    #[error("the step's layer is cut off after {len} bytes")]
+    CutOff {
+        /// Its length.
+        len: u64,
+    },
+    /// The guest's archive of changes is larger than any layer may be.
+    #[error("the step's layer has more than {limit} bytes")]
+    LayerTooLarge {
+        /// The cap.
+        limit: u64,
+    },
+}
