@@ -154,6 +154,10 @@ pub(crate) fn component_regex(pattern: &str) -> Result<Regex, &'static str> {
 fn to_regex(pattern: &str, deep: bool) -> Result<Regex, &'static str> {
     let mut source = String::from("(?s)^");
     let mut chars = pattern.chars().peekable();
+    if deep && is_suffix(pattern) {
+        chars.nth(1);
+        source.push_str(".*");
+    }
     while let Some(c) = chars.next() {
         match c {
             '*' => {
@@ -174,6 +178,13 @@ fn to_regex(pattern: &str, deep: bool) -> Result<Regex, &'static str> {
     }
     source.push('$');
     Regex::new(&source).map_err(|_| "an empty or reversed range in `[…]`")
+}
+
+/// `**end` with nothing special in `end` matches every path that ends so, also inside a name: moby's
+/// matcher takes a shortcut there that `**end*` does not take.
+fn is_suffix(pattern: &str) -> bool {
+    let end = pattern.strip_prefix("**");
+    end.is_some_and(|end| !end.starts_with('/') && !end.contains(['*', '?', '[', '\\']))
 }
 
 fn literal(c: char, source: &mut String) {
@@ -269,6 +280,53 @@ mod tests {
             ("foo\r\nbar\r\n", "foo", true),
             ("", "foo", false),
             ("é*", "élan", true),
+            (".", "foo", false),
+            ("/", "foo", false),
+            ("..", "foo", false),
+            ("foo/.", "foo", true),
+            ("foo//bar", "foo/bar", true),
+            ("foo/*", "foo", false),
+            ("foo/*", "foo/a/b", true),
+            ("*", ".hidden", true),
+            ("*/", "foo", true),
+            ("**/", "foo", true),
+            ("**foo", "a/bfoo", true),
+            ("**foo", "foo", true),
+            ("**fo*", "a/bfoo", false),
+            ("**fo*", "a/foo", true),
+            ("foo**", "foo/bar", true),
+            ("a/**b", "a/c/b", true),
+            ("a**/b", "a/b", true),
+            ("***", "a/b", true),
+            ("**/**/a", "a", true),
+            ("**/a/**", "x/a/y/z", true),
+            ("**/a/**", "x/a", false),
+            ("?", "ab", false),
+            ("??", "é", false),
+            ("?", "é", true),
+            ("[a-c-e]", "-", true),
+            ("[\\]]", "]", true),
+            ("[*]", "*", true),
+            ("[*]", "a", false),
+            ("\\[a\\]", "[a]", true),
+            ("\\#foo", "#foo", true),
+            ("\\!foo", "!foo", true),
+            ("a$", "a$", true),
+            ("^a", "^a", true),
+            ("a|b", "a", false),
+            ("a{1}", "a{1}", true),
+            ("(a)", "(a)", true),
+            ("A", "a", false),
+            ("a b", "a b", true),
+            ("!foo\nfoo", "foo", true),
+            ("foo\n!foo\nfoo/bar", "foo/baz", false),
+            ("foo\n!foo\nfoo/bar", "foo/bar", true),
+            ("**\n!**/keep\nx", "a/keep", false),
+            ("**\n!**/keep\nx", "x/keep", true),
+            ("*.o\n!*.o", "a.o", false),
+            ("foo\n\n# bar\n", "bar", false),
+            ("\tfoo\t", "foo", true),
+            ("!/foo\n", "foo", false),
         ];
         for (patterns, path, expected) in table {
             assert_eq!(excluded(patterns, path), expected, "{patterns:?} on {path:?}");
@@ -282,6 +340,10 @@ mod tests {
             ("[a", ".dockerignore:1: bad pattern `[a`: `[` without `]`"),
             ("[]", ".dockerignore:1: bad pattern `[]`: an empty `[]`"),
             ("a\\", ".dockerignore:1: bad pattern `a\\`: nothing follows the backslash"),
+            ("a\n\n# b\n[^]", ".dockerignore:4: bad pattern `[^]`: an empty `[]`"),
+            ("! ", ".dockerignore:1: `!` without a pattern"),
+            ("![a", ".dockerignore:1: bad pattern `![a`: `[` without `]`"),
+            ("[a\\", ".dockerignore:1: bad pattern `[a\\`: `[` without `]`"),
             ("[z-a]", ".dockerignore:1: bad pattern `[z-a]`: an empty or reversed range in `[…]`"),
         ];
         for (text, expected) in table {

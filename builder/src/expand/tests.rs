@@ -80,6 +80,93 @@ fn every_modifier_for_set_empty_and_unset_variables() {
     }
 }
 
+/// A word with `@` for the name, and what it gives for X (`value`), EMPTY and UNSET; `!` is an error.
+const MODIFIERS: [(&str, &str, &str, &str); 44] = [
+    ("$@", "value", "", ""),
+    ("${@}", "value", "", ""),
+    ("${@:-w}", "value", "w", "w"),
+    ("${@-w}", "value", "", "w"),
+    ("${@:+w}", "w", "", ""),
+    ("${@+w}", "w", "w", ""),
+    ("${@:?w}", "value", "!@: w", "!@: w"),
+    ("${@?w}", "value", "", "!@: w"),
+    ("${@:-}", "value", "", ""),
+    ("${@-}", "value", "", ""),
+    ("${@:+}", "", "", ""),
+    ("${@+}", "", "", ""),
+    ("${@:?}", "value", "!@: must not be empty", "!@: must be set"),
+    ("${@?}", "value", "", "!@: must be set"),
+    ("${@#v}", "alue", "", ""),
+    ("${@#*l}", "ue", "", ""),
+    ("${@##*[lu]}", "value", "", ""),
+    ("${@##*}", "", "", ""),
+    ("${@#*}", "value", "", ""),
+    ("${@#?}", "alue", "", ""),
+    ("${@##??}", "lue", "", ""),
+    ("${@#}", "value", "", ""),
+    ("${@#none}", "value", "", ""),
+    ("${@%e}", "valu", "", ""),
+    ("${@%l*}", "va", "", ""),
+    ("${@%%a*}", "v", "", ""),
+    ("${@%%*}", "", "", ""),
+    ("${@%*}", "value", "", ""),
+    ("${@%?}", "valu", "", ""),
+    ("${@%none}", "value", "", ""),
+    ("${@/a/A}", "vAlue", "", ""),
+    ("${@/[a]/A}", "value", "", ""),
+    ("${@/a*/A}", "vA", "", ""),
+    ("${@/none/A}", "value", "", ""),
+    ("${@/a/}", "vlue", "", ""),
+    ("${@//?/x}", "xxxxx", "", ""),
+    ("${@//[al]/x}", "value", "", ""),
+    ("${@//l/\\/}", "va\\/ue", "", ""),
+    ("${@:-$X-$EMPTY}", "value", "value-", "value-"),
+    ("${@:-${UNSET:-${X:+deep}}}", "value", "deep", "deep"),
+    ("${@:+${X#va}}", "lue", "", ""),
+    ("${@/${X%alue}/w}", "walue", "", ""),
+    ("${@:-'$X'}", "value", "$X", "$X"),
+    ("${@:-\\$X}", "value", "$X", "$X"),
+];
+
+fn outcome(word: &str, escape: char) -> String {
+    match expand(word, Rules::arguments(escape), &lookup) {
+        Ok(expanded) => expanded.text,
+        Err(error) => format!("!{error}"),
+    }
+}
+
+#[test]
+fn modifiers_give_the_same_bare_quoted_and_inside_other_text() {
+    for (template, set, empty, unset) in MODIFIERS {
+        for (name, expected) in [("X", set), ("EMPTY", empty), ("UNSET", unset)] {
+            let (word, expected) = (template.replace('@', name), expected.replace('@', name));
+            assert_eq!(outcome(&word, '\\'), expected, "{word}");
+            let framed = match expected.starts_with('!') {
+                true => expected.clone(),
+                false => format!("<{expected}>"),
+            };
+            assert_eq!(outcome(&format!("<{word}>"), '\\'), framed, "<{word}>");
+            assert_eq!(outcome(&format!("<\"{word}\">"), '\\'), framed, "<\"{word}\">");
+            if !word.contains('\\') {
+                assert_eq!(outcome(&word, '`'), expected, "{word} under the backtick");
+            }
+            let nested = format!("${{UNSET:-{word}}}");
+            assert_eq!(outcome(&nested, '\\'), expected, "{nested}");
+        }
+    }
+}
+
+#[test]
+fn single_quotes_and_escapes_keep_every_modifier_as_text() {
+    for (template, ..) in MODIFIERS.iter().filter(|(word, ..)| !word.contains(['\'', '\\'])) {
+        let word = template.replace('@', "X");
+        assert_eq!(outcome(&format!("'{word}'"), '\\'), word);
+    }
+    for (escape, word) in [('\\', r"\${X:-w}"), ('`', "`${X:-w}"), ('`', "\"`${X:-w}\"")] {
+        assert_eq!(outcome(word, escape), "${X:-w}", "{word}");
+    }
+}
+
 #[test]
 fn quotes_and_escapes() {
     let table = [

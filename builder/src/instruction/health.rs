@@ -33,10 +33,8 @@ pub enum HealthCheck {
 pub(super) fn parse(node: &Node) -> Result<HealthCheck, InstructionError> {
     let (kind, rest) = node.rest.split_once(char::is_whitespace).unwrap_or((&node.rest, ""));
     match kind.to_ascii_uppercase().as_str() {
-        "NONE" if rest.trim().is_empty() => {
-            Flags::none(node)?;
-            Ok(HealthCheck::None)
-        }
+        // As in BuildKit, flags are looked at only where there is a command.
+        "NONE" if rest.trim().is_empty() => Ok(HealthCheck::None),
         "NONE" => Err(InstructionError::Arguments {
             keyword: "HEALTHCHECK NONE",
             expected: "no arguments",
@@ -134,7 +132,7 @@ fn nanoseconds(text: &str) -> Option<i64> {
     }
     // Beyond 2^63 ns, 292 years, the conversion saturates; such a value is a mistake.
     #[expect(clippy::cast_possible_truncation, reason = "checked against the range just before")]
-    (total > 0.0 && total < i64::MAX as f64).then_some(total as i64)
+    (total >= 0.0 && total < i64::MAX as f64).then_some(total as i64)
 }
 
 #[cfg(test)]
@@ -149,6 +147,7 @@ mod tests {
             ("1.5h", Some(5_400_000_000_000)),
             ("250ms", Some(250_000_000)),
             ("0", Some(0)),
+            ("0s", Some(0)),
             ("30", None),
             ("s", None),
             ("1x", None),

@@ -124,9 +124,11 @@ pub(super) fn parse(node: &Node, kind: TransferKind) -> Result<Transfer, Instruc
 fn split_inline(words: Vec<String>, heredocs: &[Heredoc]) -> (Vec<Inline>, Vec<String>) {
     let mut inline = Vec::new();
     let mut sources = Vec::new();
+    // Words announce them in the order of their texts; one name can come twice.
+    let mut heredocs = heredocs.iter().peekable();
     for word in words {
         let announced = heredoc_word(&word).map(|heredoc| heredoc.name);
-        match heredocs.iter().find(|heredoc| Some(&heredoc.name) == announced.as_ref()) {
+        match heredocs.next_if(|heredoc| Some(&heredoc.name) == announced.as_ref()) {
             Some(heredoc) => inline.push(Inline {
                 name: heredoc.name.clone(),
                 text: heredoc.text(),
