@@ -26,6 +26,7 @@ mod identity;
 mod image;
 mod ioctl;
 mod log;
+mod memory;
 mod mount;
 mod ports;
 mod program;
@@ -52,6 +53,7 @@ extern "C" fn main() -> c_int {
 fn boot() -> Result<(), Error> {
     streams::occupy_standard_descriptors()?;
     mount::enter_own_root()?;
+    memory::prevent_thrashing()?;
     let (mut control, host_ends) = ports::open()?;
     image::mount()?;
     let mut export = export::Export::open()?;

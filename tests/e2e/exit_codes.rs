@@ -33,6 +33,15 @@ fn crash_of_the_program_itself_is_its_signal() {
 }
 
 #[test]
+fn program_that_takes_all_memory_is_killed_and_the_rest_goes_on() {
+    let Some(lab) = Lab::get() else { return };
+    let debian = Artifact::of(lab, Image::Debian);
+    let args = ["sh", "-c", "head -c -1G /dev/zero; echo $?"];
+    let outcome = Runtime::Ours.run(&debian, &args).expect_guest_code(Runtime::Ours, 0);
+    assert_eq!(outcome.stdout, b"137\n");
+}
+
+#[test]
 fn program_that_cannot_start_is_told_apart() {
     let Some(lab) = Lab::get() else { return };
     let shell = Artifact::of(lab, Image::Shell("shell"));
