@@ -14,5 +14,6 @@ mod disk_full;
 mod exit_codes;
 mod renewal;
 mod reproducible;
+mod run_steps;
 mod streams;
 mod support;
