@@ -88,7 +88,7 @@ fn build_with(
     let file = context::DockerfileBytes::read(options)?;
     let ignore = file.ignore(&options.context)?;
     let context = context::LocalContext::open(&options.context, &ignore)?;
-    let mut plan = plan::plan(Dockerfile::parse(&file.name, file.bytes)?, options)?;
+    let mut plan = plan::plan(Dockerfile::parse(&file.name, file.bytes)?, options, &ignore)?;
     let mut warnings = std::mem::take(&mut plan.warnings);
     for warning in &warnings {
         progress.event(Event::Warning(warning));

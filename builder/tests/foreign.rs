@@ -1,11 +1,12 @@
-//! Cross-checks with two published parsers, on the cases that each of them gets right.
+//! Cross-checks with two published parsers, on the cases that each of them gets right, and any folder of
+//! other people's Dockerfiles.
 //!
 //! The lists name the cases that a parser is known to get wrong; a case that it gets right after all
 //! must leave its list.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lithify_builder::{Dockerfile, Instruction};
 
@@ -120,4 +121,54 @@ fn outlines_agree_with_dockerfile_parser() {
             "utf8",
         ],
     );
+}
+
+/// The files below a folder, in order.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let entry = entry.unwrap();
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(entry.path()),
+                false => files.push(entry.path()),
+            }
+        }
+    }
+    files.retain(|path| {
+        let name = path.file_name().unwrap().to_string_lossy().to_lowercase();
+        name.contains("dockerfile") && !name.ends_with(".dockerignore")
+    });
+    files.sort();
+    files
+}
+
+/// Prints a line for each file; those below a folder with `negative` in its name must be refused, and
+/// the others must parse.
+///
+/// `LITHIFY_DOCKERFILES=DIR cargo test -p lithify-builder --test foreign -- --ignored --nocapture`
+#[test]
+#[ignore = "needs a folder of Dockerfiles in LITHIFY_DOCKERFILES"]
+fn a_folder_of_dockerfiles_parses() {
+    let Some(folder) = std::env::var_os("LITHIFY_DOCKERFILES").map(PathBuf::from) else {
+        println!("skipped: LITHIFY_DOCKERFILES names no folder");
+        return;
+    };
+    let mut failed = 0;
+    let files = files_below(&folder);
+    for path in &files {
+        let name = path.strip_prefix(&folder).unwrap();
+        let negative = name.parent().unwrap().to_string_lossy().contains("negative");
+        let parsed = Dockerfile::parse(&name.to_string_lossy(), fs::read(path).unwrap());
+        let (good, what) = match &parsed {
+            Ok(parsed) => (!negative, format!("{} instructions", parsed.steps.len())),
+            Err(error) => (negative, error.to_string()),
+        };
+        failed += usize::from(!good);
+        println!("{} {} ({what})", if good { "pass" } else { "FAIL" }, name.display());
+    }
+    println!("{} of {} files pass", files.len() - failed, files.len());
+    assert!(!files.is_empty(), "no Dockerfile below {}", folder.display());
+    assert_eq!(failed, 0);
 }

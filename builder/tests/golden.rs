@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lithify_builder::Dockerfile;
+use lithify_builder::{Directives, Dockerfile};
 
 fn dump(bytes: Vec<u8>) -> String {
     let parsed = match Dockerfile::parse("Dockerfile", bytes) {
@@ -19,7 +19,8 @@ fn dump(bytes: Vec<u8>) -> String {
     let mut out = String::new();
     let directives = &parsed.directives;
     if directives.escape != '\\' || directives.syntax.is_some() || directives.check.is_some() {
-        writeln!(out, "{directives:?}").unwrap();
+        let Directives { escape, syntax, check, .. } = directives;
+        writeln!(out, "escape {escape} syntax {syntax:?} check {check:?}").unwrap();
     }
     for step in &parsed.steps {
         writeln!(out, "{}-{} {:?}", step.span.first, step.span.last, step.instruction).unwrap();

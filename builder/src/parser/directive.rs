@@ -10,18 +10,21 @@ pub struct Directives {
     pub escape: char,
     /// The frontend asked for and the line it is asked on; a hint only.
     pub syntax: Option<(String, u32)>,
-    /// Options of the linter; accepted and not acted on.
+    /// Options of the linter.
     pub check: Option<String>,
+    /// How many lines they take, unknown directives among them.
+    pub lines: u32,
 }
 
 impl Directives {
     /// Reads them up to the first line that is no directive.
     pub(super) fn read(text: &str) -> Result<Self, Located<ParseError>> {
-        let mut directives = Self { escape: '\\', syntax: None, check: None };
+        let mut directives = Self { escape: '\\', syntax: None, check: None, lines: 0 };
         let mut seen = [false; 3];
         for (number, line) in (1u32..).zip(text.lines()) {
             let Some((name, value)) = directive(line) else { break };
             let at = Span::line(number);
+            directives.lines = number;
             let (index, name) = match name.to_ascii_lowercase().as_str() {
                 "escape" => (0, "escape"),
                 "syntax" => (1, "syntax"),

@@ -1,97 +1,56 @@
-//! Warnings that need no build: the checks of BuildKit's linter that are cheap, under its rule names.
+//! Warnings that need no build: the rules of BuildKit's linter, under its names.
+//!
+//! As there, rules about how the file is written look at all of it; rules about what an instruction does
+//! look only at the stages that are built. `UndefinedVar` and `WorkdirRelativePath` come up while
+//! instructions are applied, since they depend on the base.
+
+mod choice;
+mod file;
+mod stage;
 
 use std::collections::BTreeSet;
 
-use super::{Plan, Stage};
-use crate::dockerfile::Step;
-use crate::instruction::{CommandLine, Instruction};
+use super::Plan;
+use crate::ignore::Matcher;
 use crate::progress::Warning;
+use crate::source::Span;
 
-pub(super) fn check(plan: &mut Plan) {
-    let mut warnings = Vec::new();
-    let mut names = BTreeSet::new();
-    for stage in &plan.stages {
-        if let Some(name) = stage.name.as_deref().filter(|name| !names.insert(*name)) {
-            warnings.push(Warning::new(
-                "DuplicateStageName",
-                format!("another stage is named `{name}` too"),
-                Some(stage.span),
-            ));
-        }
-        check_from(stage, &mut warnings);
-        check_steps(stage, &mut warnings);
-    }
-    check_build_args(plan, &mut warnings);
-    plan.warnings.append(&mut warnings);
-}
+pub(super) use choice::Choice;
+pub(super) use file::check as check_file;
 
-fn check_from(stage: &Stage, warnings: &mut Vec<Warning>) {
-    let words: Vec<&str> = stage.text.split_whitespace().collect();
-    let (Some(from), [.., word, name]) = (words.first(), &words[..]) else { return };
-    if !word.eq_ignore_ascii_case("as") {
-        return;
-    }
-    if name.chars().any(char::is_uppercase) {
-        let message = format!("stage name `{name}` should be lower-case");
-        warnings.push(Warning::new("StageNameCasing", message, Some(stage.span)));
-    }
-    if (**from == from.to_uppercase()) != (**word == word.to_uppercase()) {
-        let message = format!("`{word}` and `{from}` should be written in the same case");
-        warnings.push(Warning::new("FromAsCasing", message, Some(stage.span)));
+/// Warnings found so far.
+#[derive(Debug, Default)]
+struct Found(Vec<Warning>);
+
+impl Found {
+    fn add(&mut self, rule: &'static str, span: Span, message: String) {
+        self.0.push(Warning::new(rule, message, Some(span)));
     }
 }
 
-fn check_steps(stage: &Stage, warnings: &mut Vec<Warning>) {
-    let (mut commands, mut entrypoints) = (0, 0);
-    for step in &stage.steps {
-        match &step.instruction {
-            Instruction::Cmd(line) => {
-                commands += 1;
-                check_command(step, "CMD", line, commands, warnings);
-            }
-            Instruction::Entrypoint(line) => {
-                entrypoints += 1;
-                check_command(step, "ENTRYPOINT", line, entrypoints, warnings);
-            }
-            Instruction::Maintainer(_) => warnings.push(Warning::new(
-                "MaintainerDeprecated",
-                "MAINTAINER is deprecated: use LABEL org.opencontainers.image.authors",
-                Some(step.span),
-            )),
-            Instruction::Env(pairs) | Instruction::Label(pairs) if pairs.old_form => {
-                warnings.push(Warning::new(
-                    "LegacyKeyValueFormat",
-                    "`name=value` should be used instead of `name value`",
-                    Some(step.span),
-                ));
-            }
-            _ => {}
-        }
+/// Adds what a planned build shows, in the order of lines, without what the file's `check` skips.
+pub(super) fn check(plan: &mut Plan, choice: &Choice, ignore: &Matcher) {
+    let mut found = Found(std::mem::take(&mut plan.warnings));
+    stage::check_all(plan, &mut found);
+    let built: BTreeSet<usize> = plan.order.iter().copied().collect();
+    for stage in built {
+        stage::check_built(plan, stage, ignore, &mut found);
     }
+    check_build_args(plan, &mut found);
+    let mut warnings = found.0;
+    warnings.retain(|warning| !choice.skips(warning.rule));
+    // Those about no line come last.
+    warnings.sort_by_key(|warning| (warning.span.is_none(), warning.span));
+    plan.warnings = warnings;
 }
 
-fn check_command(
-    step: &Step,
-    keyword: &str,
-    line: &CommandLine,
-    count: usize,
-    warnings: &mut Vec<Warning>,
-) {
-    if matches!(line, CommandLine::Shell(_)) {
-        let message =
-            format!("{keyword} should be a JSON array, so that signals reach the program");
-        warnings.push(Warning::new("JSONArgsRecommended", message, Some(step.span)));
-    }
-    if count > 1 {
-        let message = format!("only the last {keyword} of a stage counts");
-        warnings.push(Warning::new("MultipleInstructionsDisallowed", message, Some(step.span)));
-    }
-}
-
-fn check_build_args(plan: &Plan, warnings: &mut Vec<Warning>) {
+fn check_build_args(plan: &Plan, found: &mut Found) {
     let declared: BTreeSet<&str> = plan.declared.iter().map(String::as_str).collect();
     for name in plan.args.unused(&declared) {
         let message = format!("build argument `{name}` is not declared by any ARG");
-        warnings.push(Warning::new("UnusedBuildArg", message, None));
+        found.0.push(Warning::new("UnusedBuildArg", message, None));
     }
 }
+
+#[cfg(test)]
+mod tests;

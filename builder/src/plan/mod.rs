@@ -9,11 +9,13 @@ use std::sync::Arc;
 use lithify_image::{Platform, Reference};
 
 pub(crate) use args::Args;
+use lint::Choice;
 
 use crate::Options;
 use crate::dockerfile::{Dockerfile, Step};
 use crate::error::{Error, Hint};
 use crate::expand::{Rules, expand};
+use crate::ignore::Matcher;
 use crate::instruction::{ArgDeclaration, From, Instruction};
 use crate::progress::Warning;
 use crate::source::{SourceFile, Span};
@@ -75,6 +77,12 @@ pub enum PlanError {
         /// The platform of the build.
         target: String,
     },
+    /// `# check=error=true` and warnings.
+    #[error("the `check` directive makes warnings errors: {}", rules.join(", "))]
+    Warnings {
+        /// The rules that warned, each with its line.
+        rules: Vec<String>,
+    },
 }
 
 /// Where files come from.
@@ -96,6 +104,8 @@ pub(crate) struct Stage {
     pub(crate) name: Option<String>,
     pub(crate) base: Origin,
     pub(crate) span: Span,
+    /// The platform as written.
+    platform: Option<String>,
     /// The FROM line as written.
     pub(crate) text: String,
     pub(crate) steps: Vec<Step>,
@@ -107,6 +117,8 @@ pub(crate) struct Plan {
     pub(crate) source: Arc<SourceFile>,
     pub(crate) escape: char,
     pub(crate) args: Args,
+    /// The arguments as they are when the user gives none.
+    defaults: Args,
     pub(crate) stages: Vec<Stage>,
     /// Stages to build, each after the ones it needs; the target is the last.
     pub(crate) order: Vec<usize>,
@@ -118,15 +130,24 @@ pub(crate) struct Plan {
 }
 
 /// Puts the stages together and orders them.
-pub(crate) fn plan(dockerfile: Dockerfile, options: &Options) -> Result<Plan, Error> {
+///
+/// `ignore` only serves for warnings.
+pub(crate) fn plan(
+    dockerfile: Dockerfile,
+    options: &Options,
+    ignore: &Matcher,
+) -> Result<Plan, Error> {
+    let choice = dockerfile.directives.check.as_deref().map_or_else(Choice::default, Choice::parse);
+    let written = lint::check_file(&dockerfile, &choice);
     let stage_name = options.target.as_deref().unwrap_or("default");
     let mut plan = Plan {
         source: dockerfile.source,
         escape: dockerfile.directives.escape,
         args: Args::new(&options.build_args, &options.platform, stage_name),
+        defaults: Args::new(&BTreeMap::new(), &options.platform, stage_name),
         stages: Vec::new(),
         order: Vec::new(),
-        warnings: dockerfile.warnings,
+        warnings: [dockerfile.warnings, written].concat(),
         declared: BTreeSet::new(),
         context_names: options.contexts.keys().map(|name| (normal(name), name.clone())).collect(),
     };
@@ -135,8 +156,19 @@ pub(crate) fn plan(dockerfile: Dockerfile, options: &Options) -> Result<Plan, Er
     }
     let target = plan.target(options.target.as_deref())?;
     plan.order = plan.needed(target)?;
-    lint::check(&mut plan);
+    lint::check(&mut plan, &choice, ignore);
+    if choice.fatal && !plan.warnings.is_empty() {
+        let rules = plan.warnings.iter().map(with_line).collect();
+        return Err(PlanError::Warnings { rules }.into());
+    }
     Ok(plan)
+}
+
+fn with_line(warning: &Warning) -> String {
+    match warning.span {
+        Some(span) => format!("{} (line {})", warning.rule, span.first),
+        None => warning.rule.to_owned(),
+    }
 }
 
 /// Image names are compared in their full form, so `debian` and `docker.io/library/debian:latest` are one.
@@ -179,6 +211,8 @@ impl Plan {
                 None => None,
             };
             self.args.declare_global(&declaration.name, default);
+            let default = declaration.default.as_deref().map(|word| self.by_default(word));
+            self.defaults.declare_global(&declaration.name, default.flatten());
         }
         Ok(())
     }
@@ -194,11 +228,28 @@ impl Plan {
         Ok(expanded.text)
     }
 
+    /// A word as it would be without arguments given; `None` if it cannot be expanded then.
+    fn by_default(&self, word: &str) -> Option<String> {
+        let lookup = |name: &str| self.defaults.global(name);
+        expand(word, Rules::arguments(self.escape), &lookup).ok().map(|expanded| expanded.text)
+    }
+
+    /// A base that is one only if arguments are given.
+    fn check_default_base(&mut self, written: &str, span: Span) {
+        let default = self.by_default(written);
+        let usable = |base: &String| !base.is_empty() && self.base(base).is_ok();
+        if written.contains('$') && !default.as_ref().is_some_and(usable) {
+            let message = format!("`{written}` is no valid base without build arguments");
+            self.warnings.push(Warning::new("InvalidDefaultArgInFrom", message, Some(span)));
+        }
+    }
+
     fn stage(&mut self, from: &From, step: &Step, platform: &Platform) -> Result<Stage, Error> {
         if let Some(written) = &from.platform {
             let wanted = self.expand_global(written, step.span)?;
             self.check_platform(&wanted, platform, step.span)?;
         }
+        self.check_default_base(&from.base, step.span);
         let base = self.expand_global(&from.base, step.span)?;
         if base.is_empty() {
             let written = from.base.clone();
@@ -209,6 +260,7 @@ impl Plan {
             name: from.name.clone(),
             base,
             span: step.span,
+            platform: from.platform.clone(),
             text: step.text.clone(),
             steps: Vec::new(),
         })
