@@ -75,7 +75,12 @@ protect_host() {
             mount -o remount,bind,ro "$(printf %b "$target")" 2>/dev/null || true
         done
     if [ -w /etc ]; then echo "debian-base: cannot make the host read-only" >&2; return 1; fi
+    # The checkout and the working directory may be below /tmp, which is covered now.
+    local unpack
+    unpack=$(<"$here/debian-unpack.sh")
+    cd /
     mount -t tmpfs -o mode=1777 tmpfs /tmp
+    printf '%s\n' "$unpack" >/tmp/debian-unpack.sh
     export TMPDIR=/tmp
 }
 
@@ -84,7 +89,7 @@ make_root() {
     local root=/tmp/root options=() line
     for line in "${slim[@]}"; do options+=(--dpkgopt="$line"); done
     if [ ${#packages[@]} -gt 0 ]; then
-        options+=(--customize-hook="bash '$here/debian-unpack.sh' \"\$1\" ${packages[*]}")
+        options+=(--customize-hook="bash /tmp/debian-unpack.sh \"\$1\" ${packages[*]}")
     fi
     mmdebstrap --quiet --mode=chrootless --skip=check/chrootless \
         --variant=minbase --architectures="$arch" --keyring="$keyring" "${options[@]}" \
