@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use lithify_isa::{Op, OpCode};
+use lithify_isa::Op;
 
 use crate::arch::{Access, Arch, Trap};
 use crate::arena::PAGE_SIZE;
@@ -258,9 +258,4 @@ fn decode_page<A: Arch>(page: &[u8; PAGE_SIZE], start: usize, ops: &mut Vec<Op>)
     if !ops.is_empty() {
         ops.push(next(at as u16));
     }
-}
-
-/// What [`OpCode::Illegal`] and other ops carry as the raw instruction.
-pub(crate) fn raw(op: &Op) -> u32 {
-    if matches!(op.code, OpCode::Illegal | OpCode::System) { op.imm as u32 } else { 0 }
 }

@@ -90,7 +90,7 @@ impl Ram {
         }
     }
 
-    /// Zeroes the page that holds `at`; a page that was never touched stays so.
+    /// Zeroes page `index`; a page that was never touched stays so.
     pub(crate) fn zero_page(&mut self, index: usize) {
         if !self.pages[index].is_null() {
             self.bytes(index).fill(0);

@@ -36,8 +36,8 @@ const EMPTY: Entry = Entry { read: INVALID, write: INVALID, addend: 0 };
 /// Page of the last byte of an access at `va`. If that is not the page of the first one, the entry
 /// of the first cannot hold it: neighbouring pages have different entries.
 #[inline(always)]
-const fn last_page<const SIZE: u64>(va: u64) -> u64 {
-    va.wrapping_add(SIZE - 1) & !OFFSET_MASK
+const fn last_page<const SIZE: usize>(va: u64) -> u64 {
+    va.wrapping_add(SIZE as u64 - 1) & !OFFSET_MASK
 }
 
 /// The translations of all sets; one set is current.
@@ -80,7 +80,7 @@ impl Tlb {
 
     /// Where a load of `SIZE` bytes at `va` may read.
     #[inline(always)]
-    pub(crate) fn read<const SIZE: u64>(&self, va: u64) -> Option<*const u8> {
+    pub(crate) fn read<const SIZE: usize>(&self, va: u64) -> Option<*const u8> {
         let entry = self.entry(va);
         let hit = entry.read == last_page::<SIZE>(va);
         hit.then(|| (va as usize).wrapping_add(entry.addend) as *const u8)
@@ -88,7 +88,7 @@ impl Tlb {
 
     /// Where a store of `SIZE` bytes at `va` may write.
     #[inline(always)]
-    pub(crate) fn write<const SIZE: u64>(&self, va: u64) -> Option<*mut u8> {
+    pub(crate) fn write<const SIZE: usize>(&self, va: u64) -> Option<*mut u8> {
         let entry = self.entry(va);
         let hit = entry.write == last_page::<SIZE>(va);
         hit.then(|| (va as usize).wrapping_add(entry.addend) as *mut u8)

@@ -48,7 +48,7 @@ pub(crate) trait Arch: Sized {
 
     /// Called before a float instruction when [`Core::float_ready`] is off: switches it on, or
     /// answers with the exception.
-    fn prepare_float(core: &mut Core<Self>, op: &Op) -> Result<(), Trap>;
+    fn prepare_float(core: &mut Core<Self>) -> Result<(), Trap>;
 
     /// No such instruction, or not in this state. `instruction` is zero when it is not known.
     fn illegal(instruction: u32) -> Trap;

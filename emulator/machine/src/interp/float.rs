@@ -15,7 +15,7 @@ impl<A: Arch> Core<A> {
     pub(super) fn float_op(&mut self, op: &Op) -> Result<(), Trap> {
         use OpCode as C;
         if !self.float_ready {
-            A::prepare_float(self, op)?;
+            A::prepare_float(self)?;
         }
         match op.code {
             C::FAddS => self.binary::<F32>(op, float::add),

@@ -20,7 +20,7 @@ impl<A: Arch> Core<A> {
     /// A load of `SIZE` bytes, zero-extended.
     #[inline(always)]
     pub(super) fn load<const SIZE: usize>(&mut self, va: u64) -> Result<u64, Trap> {
-        match self.tlb_read::<SIZE>(va) {
+        match self.tlb.read::<SIZE>(va) {
             // SAFETY: the TLB only holds pages of guest RAM, and a hit lies inside its page.
             Some(host) => Ok(unsafe { read::<SIZE>(host) }),
             None => self.load_slow(va, SIZE as u64),
@@ -30,33 +30,13 @@ impl<A: Arch> Core<A> {
     /// A store of the low `SIZE` bytes of `value`.
     #[inline(always)]
     pub(super) fn store<const SIZE: usize>(&mut self, va: u64, value: u64) -> Result<(), Trap> {
-        match self.tlb_write::<SIZE>(va) {
+        match self.tlb.write::<SIZE>(va) {
             Some(host) => {
                 // SAFETY: as in `load`; the write tag is only set for writable pages without code.
                 unsafe { write::<SIZE>(host, value) };
                 Ok(())
             }
             None => self.store_slow(va, SIZE as u64, value),
-        }
-    }
-
-    #[inline(always)]
-    fn tlb_read<const SIZE: usize>(&self, va: u64) -> Option<*const u8> {
-        match SIZE {
-            1 => self.tlb.read::<1>(va),
-            2 => self.tlb.read::<2>(va),
-            4 => self.tlb.read::<4>(va),
-            _ => self.tlb.read::<8>(va),
-        }
-    }
-
-    #[inline(always)]
-    fn tlb_write<const SIZE: usize>(&self, va: u64) -> Option<*mut u8> {
-        match SIZE {
-            1 => self.tlb.write::<1>(va),
-            2 => self.tlb.write::<2>(va),
-            4 => self.tlb.write::<4>(va),
-            _ => self.tlb.write::<8>(va),
         }
     }
 
@@ -197,7 +177,7 @@ impl<A: Arch> Core<A> {
         if va & (SIZE as u64 - 1) != 0 {
             return Err(A::misaligned(va, Access::Store));
         }
-        if let Some(host) = self.tlb_write::<SIZE>(va) {
+        if let Some(host) = self.tlb.write::<SIZE>(va) {
             return Ok(host);
         }
         let address = A::translate(self, va, Access::Store)?;

@@ -9,7 +9,7 @@ use lithify_isa::{Op, OpCode};
 use crate::arch::{Arch, Trap};
 use crate::arena::PAGE_SIZE;
 use crate::code::{BlockId, UNRESOLVED};
-use crate::core::{Core, raw};
+use crate::core::Core;
 
 const PAGE_MASK: u64 = !(PAGE_SIZE as u64 - 1);
 
@@ -163,7 +163,7 @@ impl<A: Arch> Core<A> {
         macro_rules! float_memory {
             () => {
                 if !self.float_ready {
-                    attempt!(A::prepare_float(self, op));
+                    attempt!(A::prepare_float(self));
                 }
             };
         }
@@ -333,9 +333,9 @@ impl<A: Arch> Core<A> {
 
             C::System => {
                 let pc = page.wrapping_add(u64::from(op.pc));
-                return Some(Edge::System(attempt!(A::system(self, raw(op), pc))));
+                return Some(Edge::System(attempt!(A::system(self, op.imm as u32, pc))));
             }
-            C::Illegal => return Some(Edge::Trap(A::illegal(raw(op)))),
+            C::Illegal => return Some(Edge::Trap(A::illegal(op.imm as u32))),
             _ => attempt!(self.float_op(op)),
         }
         None

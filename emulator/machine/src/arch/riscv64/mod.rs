@@ -104,7 +104,7 @@ impl Arch for Riscv64 {
         trap::take_interrupt(core);
     }
 
-    fn prepare_float(core: &mut Core<Self>, _op: &Op) -> Result<(), Trap> {
+    fn prepare_float(core: &mut Core<Self>) -> Result<(), Trap> {
         if core.arch.sstatus.float_is_off() {
             // The instruction's bits are not kept; zero is allowed for an illegal instruction.
             return Err(Self::illegal(0));
