@@ -13,6 +13,7 @@
 //!   randomness; what it makes of them is its own.)
 //! - Errors say what failed and where; [`Error::render`] shows the lines. Nothing is printed here.
 
+mod cancel;
 mod context;
 mod dockerfile;
 mod error;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use lithify_image::{ImageConfig, Layer, Store};
 use lithify_rootfs::Tree;
 
+pub use cancel::Cancel;
 pub use context::ContextError;
 pub use dockerfile::{Dockerfile, Step};
 pub use error::{Error, ErrorKind, Hint};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use lithify_image::Platform;
 
+use crate::cancel::Cancel;
 use crate::machine::RunMachine;
 
 /// Where the Dockerfile is.
@@ -42,6 +43,8 @@ pub struct Options {
     pub source_date_epoch: u32,
     /// Where RUN's commands are executed; without it they are errors.
     pub machine: Option<RunMachine>,
+    /// Stops the build.
+    pub cancel: Cancel,
 }
 
 impl Options {
@@ -57,6 +60,7 @@ impl Options {
             platform: Platform::linux("riscv64"),
             source_date_epoch: 0,
             machine: None,
+            cancel: Cancel::default(),
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::instruction::Instruction;
 use crate::plan::{Origin, Plan, PlanError};
 use crate::progress::{Event, Progress, StepId, Warning};
 use base::OpenedContext;
-pub(crate) use run::{Command, Ended, Executor, Stream};
+pub(crate) use run::{Command, Ended, Executor, Job, Stream};
 pub(crate) use state::StageState;
 
 /// Why an instruction cannot be applied.

@@ -9,6 +9,7 @@ use lithify_image::Blob;
 use lithify_rootfs::{Content, Metadata, Node, Tree};
 
 use super::{Applier, ExecError, StageState};
+use crate::cancel::Cancel;
 use crate::dockerfile::Step;
 use crate::error::Error;
 use crate::instruction::{CommandLine, NetworkMode, Run, SecurityMode};
@@ -52,14 +53,26 @@ pub(crate) enum Ended {
     NotStarted { message: String },
 }
 
-/// Executes commands.
-pub(crate) trait Executor {
-    /// Runs `command` with `tree` as its root and an empty standard input. Gives `output` as it
-    /// comes.
+/// A command to execute, and where.
+#[derive(Debug)]
+pub(crate) struct Job<'a> {
+    /// The root.
+    pub(crate) tree: &'a Tree,
+    /// The command; its standard input is empty.
+    pub(crate) command: &'a Command,
+    /// Ends the job early.
+    pub(crate) cancel: &'a Cancel,
+}
+
+/// Executes commands, several at a time.
+pub(crate) trait Executor: Send + Sync {
+    /// Does one job. Gives `output` as it comes.
+    ///
+    /// # Errors
+    /// [`MachineError::Canceled`] soon after the job was canceled.
     fn execute(
-        &mut self,
-        tree: &Tree,
-        command: Command,
+        &self,
+        job: &Job<'_>,
         output: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<Ended, MachineError>;
 }
@@ -72,7 +85,7 @@ impl Applier<'_> {
         step: &Step,
     ) -> Result<(), Error> {
         check_supported(run)?;
-        let executor = self.executor.as_deref_mut().ok_or(ExecError::NoMachine)?;
+        let executor = self.executor.as_deref().ok_or(ExecError::NoMachine)?;
         let (argv, script) = program(state, run);
         let process = argv.join(" ");
         let command = Command {
@@ -87,8 +100,9 @@ impl Applier<'_> {
         let mut show = |line: &str| {
             self.progress.event(Event::StepOutput { id: self.steps, line });
         };
-        let ended = executor
-            .execute(tree, command, &mut |stream, bytes| lines.push(stream, bytes, &mut show));
+        let job = Job { tree, command: &command, cancel: &self.options.cancel };
+        let ended =
+            executor.execute(&job, &mut |stream, bytes| lines.push(stream, bytes, &mut show));
         lines.finish(&mut show);
         match ended? {
             Ended::Changed(tar) => {

@@ -36,9 +36,12 @@ pub enum MachineError {
         /// The kernel's last messages.
         log: String,
     },
-    /// Nothing can wake the guest: it has no input and no timer.
-    #[error("the command waits for something that never comes: a step has no input and no network")]
-    Stuck,
+    /// The guest waits for nothing before it is ready.
+    #[error("the machine for RUN sleeps for ever while it boots")]
+    StuckBoot,
+    /// The build was canceled.
+    #[error("canceled")]
+    Canceled,
     /// The guest is not ready.
     #[error("the machine for RUN was not ready after {MAX_BOOT_INSTRUCTIONS} instructions")]
     SlowBoot,

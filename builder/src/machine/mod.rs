@@ -20,7 +20,8 @@ use lithify_control::{Frame, StartRequest, port};
 use lithify_machine::{Machine, Setup, Status};
 use lithify_rootfs::{SquashfsOptions, Tree, write_squashfs};
 
-use crate::exec::{Command, Ended, Executor, Stream};
+use crate::cancel::Cancel;
+use crate::exec::{Command, Ended, Executor, Job, Stream};
 pub use error::MachineError;
 use host::{BootBytes, Disk, Faults, HostClock, Messages, Randomness, failed};
 use ports::{Ports, Said};
@@ -31,6 +32,9 @@ const KERNEL_ARGS: &str = "console=hvc0 loglevel=5 panic=-1";
 
 /// Boots that take longer are stuck; a normal one is 25 million.
 const MAX_BOOT_INSTRUCTIONS: u64 = 20_000_000_000;
+
+/// How long the host sleeps at most while the guest does: a build that is canceled ends by then.
+const CANCEL_PERIOD: Duration = Duration::from_millis(50);
 
 /// The name that a command sees as its host's: the same in every build.
 const HOSTNAME: &[u8] = b"lithify";
@@ -59,14 +63,13 @@ impl std::fmt::Debug for RunMachine {
 
 impl Executor for RunMachine {
     fn execute(
-        &mut self,
-        tree: &Tree,
-        command: Command,
+        &self,
+        job: &Job<'_>,
         output: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<Ended, MachineError> {
-        let mut guest = Guest::power_on(self, tree)?;
+        let mut guest = Guest::power_on(self, job)?;
         guest.boot()?;
-        guest.start(command)?;
+        guest.start(job.command)?;
         guest.carry(output)
     }
 }
@@ -77,10 +80,11 @@ struct Guest {
     ports: Ports,
     faults: Faults,
     messages: Messages,
+    cancel: Cancel,
 }
 
 impl Guest {
-    fn power_on(setup: &RunMachine, tree: &Tree) -> Result<Self, MachineError> {
+    fn power_on(setup: &RunMachine, job: &Job<'_>) -> Result<Self, MachineError> {
         let faults = Faults::default();
         let messages = Messages::default();
         let ports = Ports::new(Spool::create(&setup.scratch)?, faults.clone());
@@ -95,10 +99,10 @@ impl Guest {
             ports: &port::ALL,
             console: Box::new(ports.clone()),
             entropy: Box::new(randomness),
-            disks: vec![Box::new(root_disk(setup, tree, &faults)?)],
+            disks: vec![Box::new(root_disk(setup, job.tree, &faults)?)],
             kernel_log: Box::new(messages.clone()),
         })?;
-        Ok(Self { machine, ports, faults, messages })
+        Ok(Self { machine, ports, faults, messages, cancel: job.cancel.clone() })
     }
 
     fn boot(&mut self) -> Result<(), MachineError> {
@@ -111,21 +115,21 @@ impl Guest {
             }
             match status {
                 Status::Idle { wake_ns: Some(ns) } => self.machine.skip_idle(ns),
-                Status::Idle { wake_ns: None } => return Err(MachineError::Stuck),
+                Status::Idle { wake_ns: None } => return Err(MachineError::StuckBoot),
                 Status::Running | Status::Halted(_) => {}
             }
         }
         Err(MachineError::SlowBoot)
     }
 
-    fn start(&mut self, command: Command) -> Result<(), MachineError> {
+    fn start(&mut self, command: &Command) -> Result<(), MachineError> {
         let mut randomness = Randomness::open(self.faults.clone())?;
         self.machine.thaw(Box::new(HostClock::start()), randomness.array());
         self.ports.send(&Frame::Start(StartRequest {
-            argv: bytes(command.argv),
-            env: bytes(command.env),
-            cwd: command.cwd.into_bytes(),
-            user: command.user.into_bytes(),
+            argv: bytes(&command.argv),
+            env: bytes(&command.env),
+            cwd: command.cwd.clone().into_bytes(),
+            user: command.user.clone().into_bytes(),
             hostname: HOSTNAME.to_vec(),
             realtime_ns: HostClock::now(),
             entropy: randomness.array(),
@@ -148,11 +152,11 @@ impl Guest {
                 waiting => said = waiting,
             }
             match status {
-                Status::Idle { wake_ns: Some(ns) } => std::thread::sleep(Duration::from_nanos(ns)),
-                Status::Idle { wake_ns: None } if !self.machine.has_pending_output() => {
-                    return Err(MachineError::Stuck);
+                Status::Idle { wake_ns } if !self.machine.has_pending_output() => {
+                    let ns = Duration::from_nanos(wake_ns.unwrap_or(u64::MAX));
+                    std::thread::sleep(ns.min(CANCEL_PERIOD));
                 }
-                Status::Idle { wake_ns: None } | Status::Running | Status::Halted(_) => {}
+                Status::Idle { .. } | Status::Running | Status::Halted(_) => {}
             }
         }
     }
@@ -167,6 +171,9 @@ impl Guest {
     }
 
     fn slice(&mut self) -> Result<Status, MachineError> {
+        if self.cancel.is_canceled() {
+            return Err(MachineError::Canceled);
+        }
         let status = self.machine.run_slice();
         self.faults.check()?;
         match status {
@@ -183,8 +190,8 @@ fn unexpected(said: Said) -> MachineError {
     }
 }
 
-fn bytes(words: Vec<String>) -> Vec<Vec<u8>> {
-    words.into_iter().map(String::into_bytes).collect()
+fn bytes(words: &[String]) -> Vec<Vec<u8>> {
+    words.iter().map(|word| word.clone().into_bytes()).collect()
 }
 
 /// What squashfs cannot hold is told when the artifact's own disk is written.

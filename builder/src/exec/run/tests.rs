@@ -1,6 +1,5 @@
-use std::cell::RefCell;
 use std::io::Write;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use lithify_image::Store;
 use lithify_rootfs::Follow;
@@ -23,20 +22,19 @@ type Asked = (Command, Option<Vec<u8>>);
 /// Executes nothing and remembers what it was asked.
 struct Fake {
     answer: Answer,
-    asked: Rc<RefCell<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Executor for Fake {
     fn execute(
-        &mut self,
-        tree: &Tree,
-        command: Command,
+        &self,
+        job: &Job<'_>,
         output: &mut dyn FnMut(Stream, &[u8]),
     ) -> Result<Ended, MachineError> {
         output(Stream::Stdout, b"one\ntw");
         output(Stream::Stderr, b"three");
-        let script = tree.read_file(Path::new(SCRIPT), 1 << 20).unwrap();
-        self.asked.borrow_mut().push((command, script));
+        let script = job.tree.read_file(Path::new(SCRIPT), 1 << 20).unwrap();
+        self.asked.lock().unwrap().push((job.command.clone(), script));
         Ok(match &self.answer {
             Answer::Tar(bytes) => Ended::Changed(blob(bytes)),
             Answer::Exit(code) => Ended::Failed { code: *code },
@@ -76,11 +74,11 @@ fn run_with(answer: Answer, dockerfile: &str, args: &[(&str, &str)]) -> Outcome 
     options.dockerfile = DockerfileInput::Bytes(dockerfile.into());
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     options.build_args = args.iter().map(own).collect();
-    let asked = Rc::new(RefCell::default());
-    let fake = Fake { answer, asked: Rc::clone(&asked) };
+    let asked = Arc::new(Mutex::default());
+    let fake = Fake { answer, asked: Arc::clone(&asked) };
     let mut log = Log::default();
     let built = crate::build_with(Some(Box::new(fake)), &options, &store, &mut log);
-    Outcome { built, asked: asked.take(), log: log.0 }
+    Outcome { built, asked: std::mem::take(&mut asked.lock().unwrap()), log: log.0 }
 }
 
 fn asked(dockerfile: &str, args: &[(&str, &str)]) -> Asked {
