@@ -2,14 +2,13 @@
 //! are all the same thing, so nothing is unpacked and nothing is held in memory.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use crate::digest::Hasher;
-use crate::{Digest, Error};
+use crate::{Digest, Error, Hasher};
 
 /// Bytes moved per read: large enough that system calls do not matter.
 const COPY_BYTES: usize = 256 << 10;
@@ -25,6 +24,8 @@ pub struct Blob {
 struct OpenFile {
     file: File,
     name: String,
+    /// Of the whole file, once it is known.
+    digest: OnceLock<Digest>,
 }
 
 impl Blob {
@@ -41,7 +42,7 @@ impl Blob {
 
     /// All of an open file that has `len` bytes; `name` appears in errors.
     pub fn whole(file: File, len: u64, name: String) -> Self {
-        Self { file: Arc::new(OpenFile { file, name }), offset: 0, len }
+        Self { file: Arc::new(OpenFile { file, name, digest: OnceLock::new() }), offset: 0, len }
     }
 
     /// Length in bytes.
@@ -93,14 +94,39 @@ impl Blob {
         Ok(bytes)
     }
 
-    /// Computes the digest of the bytes.
-    pub(crate) fn digest(&self) -> Result<Digest, Error> {
+    /// The digest of the bytes. That of a whole file is computed once for all clones.
+    pub fn digest(&self) -> Result<Digest, Error> {
+        if !self.is_whole()? {
+            return self.compute_digest();
+        }
+        if let Some(digest) = self.file.digest.get() {
+            return Ok(*digest);
+        }
+        let digest = self.compute_digest()?;
+        Ok(*self.file.digest.get_or_init(|| digest))
+    }
+
+    /// The digest of the bytes as they are now.
+    pub(crate) fn compute_digest(&self) -> Result<Digest, Error> {
         let mut hasher = Hasher::new();
         copy(&mut self.reader(), self.name(), |chunk| {
             hasher.update(chunk);
             Ok(())
         })?;
         Ok(hasher.finish())
+    }
+
+    /// Says that the whole file, which this must be, is known to have `digest`.
+    pub(crate) fn vouch(&self, digest: Digest) {
+        self.file.digest.get_or_init(|| digest);
+    }
+
+    fn is_whole(&self) -> Result<bool, Error> {
+        Ok(self.offset == 0 && self.len == self.metadata()?.len())
+    }
+
+    pub(crate) fn metadata(&self) -> Result<Metadata, Error> {
+        self.file.file.metadata().map_err(Error::read(self.name()))
     }
 
     /// Checks that the bytes are those that `digest` names.

@@ -4,8 +4,7 @@ use std::io::{self, Read, Write};
 
 use crate::blob::{check_digest, copy};
 use crate::compression::Compression;
-use crate::digest::Hasher;
-use crate::{Blob, Digest, Error};
+use crate::{Blob, Digest, Error, Hasher};
 
 /// Media type of an uncompressed layer.
 const LAYER_TAR: &str = "application/vnd.oci.image.layer.v1.tar";

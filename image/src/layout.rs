@@ -11,6 +11,7 @@ use crate::limits::{MAX_INDEX_DEPTH, MAX_INDEX_ENTRIES, MAX_JSON_BYTES};
 use crate::manifest::{Descriptor, Index, LayoutMarker, Manifest, OCI_MANIFEST, parse};
 use crate::{
     Blob, Digest, Error, Image, ImageChoice, ImageConfig, Layer, Platform, Reference, Selection,
+    Store,
 };
 
 /// The file that marks a layout.
@@ -23,9 +24,18 @@ pub fn open_oci_layout(dir: &Path, selection: &Selection) -> Result<Image, Error
     Layout { path: dir.to_owned(), files: Files::Directory(dir.to_owned()) }.open(selection)
 }
 
+const BLOBS: &str = "blobs/sha256/";
+
 /// Where a blob is in a layout.
 pub(crate) fn blob_path(digest: &Digest) -> String {
-    format!("blobs/sha256/{}", digest.hex())
+    format!("{BLOBS}{}", digest.hex())
+}
+
+impl Store {
+    /// Opens the image that `selection` asks for in this store; the tag is a whole reference.
+    pub fn image(&self, selection: &Selection) -> Result<Image, Error> {
+        Layout { path: self.root().to_owned(), files: Files::Store(self.clone()) }.open(selection)
+    }
 }
 
 /// A layout to read from.
@@ -37,21 +47,27 @@ pub(crate) struct Layout {
 /// What holds a layout's files.
 pub(crate) enum Files {
     Directory(PathBuf),
+    Store(Store),
     Archive(BTreeMap<Vec<u8>, Blob>),
 }
 
 impl Files {
     fn open(&self, name: &str) -> Result<Option<Blob>, Error> {
         match self {
-            Self::Directory(dir) => match Blob::open(&dir.join(name)) {
-                Ok(blob) => Ok(Some(blob)),
-                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                    Ok(None)
-                }
-                Err(error) => Err(error),
+            Self::Directory(dir) => open_file(&dir.join(name)),
+            Self::Store(store) => match name.strip_prefix(BLOBS) {
+                Some(hex) => store.find(&format!("sha256:{hex}").parse()?),
+                None => open_file(&store.root().join(name)),
             },
             Self::Archive(members) => Ok(members.get(name.as_bytes()).cloned()),
         }
+    }
+}
+
+fn open_file(path: &Path) -> Result<Option<Blob>, Error> {
+    match Blob::open(path) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        blob => blob.map(Some),
     }
 }
 

@@ -5,11 +5,9 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use crate::layout::{INDEX, MARKER, blob_path};
 use crate::manifest::{
-    Descriptor, Index, LayoutMarker, Manifest, OCI_CONFIG, OCI_MANIFEST, REF_NAME,
+    Descriptor, Index, LayoutMarker, Manifest, OCI_CONFIG, OCI_MANIFEST, REF_NAME, to_json,
 };
 use crate::store::write_atomically;
 use crate::{Digest, Error, ImageConfig, Layer};
@@ -43,12 +41,7 @@ impl LayoutWriter {
         tag: Option<&str>,
     ) -> Result<Digest, Error> {
         let layers = layers.iter().map(|layer| self.add_layer(layer)).collect::<Result<_, _>>()?;
-        let manifest = Manifest {
-            schema_version: 2,
-            media_type: Some(OCI_MANIFEST.to_owned()),
-            config: self.add_json(OCI_CONFIG, &config.to_json())?,
-            layers,
-        };
+        let manifest = Manifest::new(self.add_json(OCI_CONFIG, &config.to_json())?, layers);
         let mut descriptor = self.add_json(OCI_MANIFEST, &to_json(&manifest))?;
         let digest = descriptor.digest;
         descriptor.platform = Some(config.platform());
@@ -92,8 +85,4 @@ impl LayoutWriter {
         let path = self.dir.join(name);
         write_atomically(&path, |file| file.write_all(bytes).map_err(Error::io("write", &path)))
     }
-}
-
-fn to_json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("strings, numbers and string-keyed maps always serialise")
 }

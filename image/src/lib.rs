@@ -11,6 +11,7 @@
 //! - Equal values serialise to equal bytes.
 
 mod archive;
+mod artifact;
 mod blob;
 mod compression;
 mod config;
@@ -28,15 +29,24 @@ mod store;
 mod tarball;
 
 pub use archive::open_archive;
+pub use artifact::{
+    Artifact, ArtifactDocuments, ArtifactInfo, CREATED, TITLE, WASM_CONFIG, WASM_LAYER, WasmConfig,
+};
 pub use blob::{Blob, BlobReader};
 pub use config::{HealthCheck, History, ImageConfig, RootFs, RunConfig};
-pub use digest::Digest;
+pub use digest::{Digest, Hasher};
 pub use error::Error;
 pub use image::{Image, ImageChoice, Selection, open_image};
 pub use layer::Layer;
 pub use layout::open_oci_layout;
 pub use layout_writer::LayoutWriter;
+pub use manifest::{
+    DOCKER_CONFIG, DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Index, Manifest, OCI_CONFIG,
+    OCI_INDEX, OCI_MANIFEST,
+};
 pub use platform::Platform;
 pub use reference::Reference;
-pub use store::{BlobWriter, Store};
+pub use store::{
+    BlobWriter, ExclusiveStore, Named, PruneOptions, Pruned, Record, RecordEntry, Records, Store,
+};
 pub use tarball::{Extent, TarData, TarEntries, TarEntry, TarKind};

@@ -8,12 +8,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, Error, Platform};
 
-pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// Media type of an OCI manifest.
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// Media type of an OCI index.
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// Media type of an OCI image config.
+pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// Media type of Docker's manifest.
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Media type of Docker's index.
+pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// Media type of Docker's image config.
+pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 
 /// The tag of an image in a layout's `index.json`.
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -23,43 +29,52 @@ pub(crate) const CONTAINERD_NAME: &str = "io.containerd.image.name";
 const BUILDKIT_REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 
 /// What names a blob: its type, digest and size.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Descriptor {
-    pub(crate) media_type: String,
-    pub(crate) digest: Digest,
-    pub(crate) size: u64,
+pub struct Descriptor {
+    /// What the blob is.
+    pub media_type: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// In an index: what the image runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) platform: Option<Platform>,
+    pub platform: Option<Platform>,
+    /// Notes by key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) annotations: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl Descriptor {
-    pub(crate) fn new(media_type: &str, bytes: &[u8]) -> Self {
-        Self {
-            media_type: media_type.to_owned(),
-            digest: Digest::of(bytes),
-            size: bytes.len() as u64,
-            platform: None,
-            annotations: BTreeMap::new(),
-        }
+    /// Of `bytes`.
+    pub fn new(media_type: &str, bytes: &[u8]) -> Self {
+        Self::of(media_type, Digest::of(bytes), bytes.len() as u64)
     }
 
-    pub(crate) fn is_index(&self) -> bool {
+    /// Of a blob with this digest and length in bytes.
+    pub fn of(media_type: &str, digest: Digest, size: u64) -> Self {
+        let media_type = media_type.to_owned();
+        Self { media_type, digest, size, platform: None, annotations: BTreeMap::new() }
+    }
+
+    /// Whether it names an index, of OCI or Docker.
+    pub fn is_index(&self) -> bool {
         matches!(self.media_type.as_str(), OCI_INDEX | DOCKER_INDEX)
     }
 
-    pub(crate) fn is_manifest(&self) -> bool {
+    /// Whether it names a manifest, of OCI or Docker.
+    pub fn is_manifest(&self) -> bool {
         matches!(self.media_type.as_str(), OCI_MANIFEST | DOCKER_MANIFEST)
     }
 
-    pub(crate) fn is_image_config(&self) -> bool {
+    /// Whether it names an image config, of OCI or Docker.
+    pub fn is_image_config(&self) -> bool {
         matches!(self.media_type.as_str(), OCI_CONFIG | DOCKER_CONFIG)
     }
 
     /// Tars with or without compression, also the deprecated non-distributable kind.
-    pub(crate) fn is_layer(&self) -> bool {
+    pub fn is_layer(&self) -> bool {
         let oci = self.media_type.strip_prefix("application/vnd.oci.image.layer.");
         let docker = self.media_type.strip_prefix("application/vnd.docker.image.rootfs.");
         match (oci, docker) {
@@ -75,7 +90,8 @@ impl Descriptor {
         }
     }
 
-    pub(crate) fn is_attestation(&self) -> bool {
+    /// Whether it names one of BuildKit's attestations.
+    pub fn is_attestation(&self) -> bool {
         self.annotations.contains_key(BUILDKIT_REFERENCE_TYPE)
             || self.platform.as_ref().is_some_and(|platform| platform.os == "unknown")
     }
@@ -88,25 +104,70 @@ impl Descriptor {
     }
 }
 
-/// An image manifest.
+/// A manifest, of an image or an artifact.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Manifest {
-    pub(crate) schema_version: u32,
+pub struct Manifest {
+    /// Always 2.
+    pub schema_version: u32,
+    /// The media type of this document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) media_type: Option<String>,
-    pub(crate) config: Descriptor,
-    pub(crate) layers: Vec<Descriptor>,
+    pub media_type: Option<String>,
+    /// The config.
+    pub config: Descriptor,
+    /// The layers, lowest first.
+    pub layers: Vec<Descriptor>,
+    /// Notes by key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    /// An OCI manifest.
+    pub fn new(config: Descriptor, layers: Vec<Descriptor>) -> Self {
+        Self {
+            schema_version: 2,
+            media_type: Some(OCI_MANIFEST.to_owned()),
+            config,
+            layers,
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// The bytes that its digest covers.
+    pub fn to_json(&self) -> Vec<u8> {
+        to_json(self)
+    }
+
+    /// Parses a manifest; `what` names it in errors.
+    pub fn from_json(json: &[u8], what: &str) -> Result<Self, Error> {
+        parse(json, what)
+    }
 }
 
 /// An image index.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Index {
-    pub(crate) schema_version: u32,
+pub struct Index {
+    /// Always 2.
+    pub schema_version: u32,
+    /// The media type of this document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) media_type: Option<String>,
-    pub(crate) manifests: Vec<Descriptor>,
+    pub media_type: Option<String>,
+    /// What it lists.
+    pub manifests: Vec<Descriptor>,
+}
+
+impl Index {
+    /// The bytes that its digest covers.
+    pub fn to_json(&self) -> Vec<u8> {
+        to_json(self)
+    }
+
+    /// Parses an index; `what` names it in errors.
+    pub fn from_json(json: &[u8], what: &str) -> Result<Self, Error> {
+        parse(json, what)
+    }
 }
 
 impl Default for Index {
@@ -135,6 +196,11 @@ pub(crate) struct DockerImage {
 /// Reads a JSON document; `what` names it in the error.
 pub(crate) fn parse<T: DeserializeOwned>(json: &[u8], what: &str) -> Result<T, Error> {
     serde_json::from_slice(json).map_err(|source| Error::Json { what: what.to_owned(), source })
+}
+
+/// The JSON of a document.
+pub(crate) fn to_json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("strings, numbers and string-keyed maps always serialise")
 }
 
 #[cfg(test)]
