@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lithify_control::{Frame, StartRequest, port};
-use lithify_machine::{Machine, Setup, Status};
+use lithify_machine::{Hosts, Machine, Setup, Status};
 use lithify_rootfs::{SquashfsOptions, Tree, write_squashfs};
 
 use crate::cancel::Cancel;
@@ -97,10 +97,12 @@ impl Guest {
             kernel_args: KERNEL_ARGS,
             rng_seed: &randomness.array::<32>(),
             ports: &port::ALL,
-            console: Box::new(ports.clone()),
-            entropy: Box::new(randomness),
-            disks: vec![Box::new(root_disk(setup, job.tree, &faults)?)],
-            kernel_log: Box::new(messages.clone()),
+            hosts: Hosts {
+                console: Box::new(ports.clone()),
+                entropy: Box::new(randomness),
+                disk: Box::new(root_disk(setup, job.tree, &faults)?),
+                kernel_log: Box::new(messages.clone()),
+            },
         })?;
         Ok(Self { machine, ports, faults, messages, cancel: job.cancel.clone() })
     }

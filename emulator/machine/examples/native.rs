@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use lithify_control::{Frame, FrameReader, StartRequest, THAW_ENTROPY_LEN, port};
 use lithify_machine::host::{BlockSource, BootFile, Clock, Console, Entropy, Input, KernelLog};
-use lithify_machine::{Machine, Setup, Status};
+use lithify_machine::{Hosts, Machine, Setup, Status};
 
 struct Bytes(Vec<u8>);
 
@@ -145,10 +145,12 @@ fn main() {
         kernel_args: "console=hvc0 loglevel=5",
         rng_seed: &[0; 32],
         ports: &port::ALL,
-        console: Box::new(ports.clone()),
-        entropy: Box::new(Zero),
-        disks: vec![Box::new(read(rootfs))],
-        kernel_log: Box::new(Stderr),
+        hosts: Hosts {
+            console: Box::new(ports.clone()),
+            entropy: Box::new(Zero),
+            disk: Box::new(read(rootfs)),
+            kernel_log: Box::new(Stderr),
+        },
     })
     .unwrap_or_else(|error| panic!("{error}"));
     run(&mut machine, &ports, "boot");

@@ -109,6 +109,13 @@ impl<A: Arch> Core<A> {
         self.limit.wrapping_sub((self.budget + self.parked) as u64)
     }
 
+    /// Sets the number of retired instructions; only between two runs.
+    pub(crate) fn set_instret(&mut self, instret: u64) {
+        self.limit = instret;
+        self.budget = 0;
+        self.parked = 0;
+    }
+
     /// Guest time in nanoseconds since power-on.
     pub(crate) fn now_ns(&self) -> u64 {
         self.time.now_ns(self.instret())

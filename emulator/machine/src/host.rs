@@ -59,6 +59,20 @@ pub trait BlockSource {
     fn read(&mut self, offset: u64, into: &mut [u8]);
 }
 
+/// A disk of no size: a place for the one that a thaw brings.
+#[derive(Debug, Clone, Copy)]
+pub struct NoDisk;
+
+impl BlockSource for NoDisk {
+    fn len(&self) -> u64 {
+        0
+    }
+
+    fn read(&mut self, _offset: u64, into: &mut [u8]) {
+        into.fill(0);
+    }
+}
+
 /// A file that RAM is loaded from at power-on.
 pub trait BootFile {
     /// Size in bytes.

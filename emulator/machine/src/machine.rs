@@ -7,11 +7,10 @@ use crate::arch::riscv64::board::Board;
 use crate::arch::riscv64::platform::RAM_BASE;
 use crate::boot::{self, BootError, Kernel};
 use crate::core::{Core, Halt, Pause};
-use crate::devices::virtio::{Block, Console, Rng};
-use crate::devices::{GENERATION_ID_LEN, GoldfishRtc};
+use crate::devices::GENERATION_ID_LEN;
 use crate::host;
 use crate::ram::Ram;
-use crate::time::{DeviceClock, Timekeeper};
+use crate::time::Timekeeper;
 
 /// Instructions between two looks at time and devices, well under a millisecond of work: bounds
 /// how late a timer or input can be while the guest computes.
@@ -33,14 +32,26 @@ pub struct Setup<'a> {
     pub rng_seed: &'a [u8],
     /// Names of the console's ports, by port number.
     pub ports: &'a [&'a str],
-    /// Host side of the console ports.
+    /// The host's side.
+    pub hosts: Hosts,
+}
+
+/// The host's side of the devices.
+pub struct Hosts {
+    /// Of the console ports.
     pub console: Box<dyn host::Console>,
-    /// Host side of the entropy device.
+    /// Of the entropy device.
     pub entropy: Box<dyn host::Entropy>,
-    /// Read-only disks, `/dev/vda` first.
-    pub disks: Vec<Box<dyn host::BlockSource>>,
+    /// The read-only disk, `/dev/vda`.
+    pub disk: Box<dyn host::BlockSource>,
     /// Where the kernel's messages go.
     pub kernel_log: Box<dyn host::KernelLog>,
+}
+
+impl std::fmt::Debug for Hosts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hosts").field("disk_bytes", &self.disk.len()).finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Setup<'_> {
@@ -69,8 +80,8 @@ pub enum Status {
 /// A riscv64 machine.
 #[derive(Debug)]
 pub struct Machine {
-    core: Core<Riscv64>,
-    time: Rc<Timekeeper>,
+    pub(crate) core: Core<Riscv64>,
+    pub(crate) time: Rc<Timekeeper>,
 }
 
 impl Machine {
@@ -87,19 +98,11 @@ impl Machine {
             initramfs: setup.initramfs,
             args: setup.kernel_args,
             rng_seed: setup.rng_seed,
-            virtio_slots: &Board::slots(setup.disks.len()),
+            virtio_slots: &Board::SLOTS,
         };
         let entry = boot::load(&mut ram, setup.memory_bytes, &mut kernel)?;
-        let ports = setup.ports.iter().map(ToString::to_string).collect();
-        let disks = setup.disks.into_iter().map(|disk| Block::new(disk, "rootfs"));
-        let board = Board::new(
-            GoldfishRtc::new(Box::new(DeviceClock(Rc::clone(&time)))),
-            Console::new(setup.console, ports),
-            Rng::new(setup.entropy),
-            disks,
-        );
-        let arch = Riscv64::new(setup.kernel_log);
-        let mut core = Core::new(ram, board, Rc::clone(&time), arch);
+        let board = Board::new(setup.hosts, setup.ports, &time);
+        let mut core = Core::new(ram, board, Rc::clone(&time), Riscv64::new());
         core.reset(entry.pc, entry.device_tree);
         Ok(Self { core, time })
     }

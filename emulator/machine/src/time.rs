@@ -14,6 +14,14 @@ struct Running {
     offset_ns: u64,
 }
 
+/// Virtual time that stands still.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FrozenTime {
+    epoch_ns: u64,
+    skipped_ns: u64,
+    instret: u64,
+}
+
 /// The machine's one source of time.
 pub(crate) struct Timekeeper {
     /// Wall clock at power-on, nanoseconds since the Unix epoch.
@@ -44,6 +52,24 @@ impl Timekeeper {
             instret: Cell::new(0),
             running: Cell::new(None),
             host: RefCell::new(None),
+        }
+    }
+
+    /// Where virtual time stands.
+    pub(crate) fn freeze(&self) -> FrozenTime {
+        FrozenTime {
+            epoch_ns: self.epoch_ns,
+            skipped_ns: self.skipped_ns.get(),
+            instret: self.instret.get(),
+        }
+    }
+
+    /// Goes on from there.
+    pub(crate) fn resume(frozen: FrozenTime) -> Self {
+        Self {
+            skipped_ns: Cell::new(frozen.skipped_ns),
+            instret: Cell::new(frozen.instret),
+            ..Self::new(frozen.epoch_ns)
         }
     }
 

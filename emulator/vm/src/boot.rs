@@ -3,7 +3,7 @@
 use lithify_control::wire::WireError;
 use lithify_control::{BootConfig, port};
 use lithify_machine::host::BootFile;
-use lithify_machine::{BootError, Halt, Machine, Setup, Status};
+use lithify_machine::{BootError, Halt, Hosts, Machine, Setup, Status};
 
 use crate::Frozen;
 use crate::bindings::{BootImport, Messages, Ports, Randomness, Rom, Streams};
@@ -57,10 +57,12 @@ pub(crate) fn boot() -> Result<Frozen, BootFailure> {
         kernel_args: format!("{KERNEL_ARGS} {extra}").trim_end(),
         rng_seed: &config.entropy_seed,
         ports: &port::ALL,
-        console: Box::new(ports),
-        entropy: Box::new(handles.randomness.clone()),
-        disks: vec![Box::new(Rom)],
-        kernel_log: Box::new(handles.messages.clone()),
+        hosts: Hosts {
+            console: Box::new(ports),
+            entropy: Box::new(handles.randomness.clone()),
+            disk: Box::new(Rom),
+            kernel_log: Box::new(handles.messages.clone()),
+        },
     })?;
     run_until_ready(&mut machine, &session)?;
     Ok(Frozen { machine, session, handles, process: config.process })

@@ -22,6 +22,12 @@ const CLEAR_INTERRUPT: u64 = 0x1c;
 /// reads the present.
 pub struct GoldfishRtc {
     clock: Box<dyn Clock>,
+    registers: Registers,
+}
+
+/// What the guest has set.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Registers {
     /// Guest time minus host time, wrapping.
     offset_ns: u64,
     latched_high: u32,
@@ -37,50 +43,50 @@ impl GoldfishRtc {
     /// A clock that shows the host's real time.
     #[must_use]
     pub fn new(clock: Box<dyn Clock>) -> Self {
-        Self {
-            clock,
-            offset_ns: 0,
-            latched_high: 0,
-            written_high: 0,
-            alarm_high: 0,
-            alarm_ns: 0,
-            alarm_armed: false,
-            interrupt_pending: false,
-            interrupt_enabled: false,
-        }
+        Self::resume(clock, Registers::default())
+    }
+
+    /// A clock that goes on with these [`registers`](Self::registers).
+    pub(crate) fn resume(clock: Box<dyn Clock>, registers: Registers) -> Self {
+        Self { clock, registers }
+    }
+
+    /// All that the clock remembers.
+    pub(crate) fn registers(&self) -> Registers {
+        self.registers
     }
 
     /// Nanoseconds until the alarm wants a [`poll`](MmioDevice::poll), 0 if it is due; nothing if
     /// no alarm is set.
     pub fn ns_until_alarm(&mut self) -> Option<u64> {
-        self.alarm_armed.then(|| self.alarm_ns.saturating_sub(self.now_ns()))
+        self.registers.alarm_armed.then(|| self.registers.alarm_ns.saturating_sub(self.now_ns()))
     }
 
     fn now_ns(&mut self) -> u64 {
-        self.clock.realtime_ns().wrapping_add(self.offset_ns)
+        self.clock.realtime_ns().wrapping_add(self.registers.offset_ns)
     }
 
     fn read_time_low(&mut self) -> u32 {
         let now = self.now_ns();
-        self.latched_high = (now >> 32) as u32;
+        self.registers.latched_high = (now >> 32) as u32;
         now as u32
     }
 
     fn set_time(&mut self, low: u32) {
         let host = self.clock.realtime_ns();
-        self.offset_ns = words(self.written_high, low).wrapping_sub(host);
+        self.registers.offset_ns = words(self.registers.written_high, low).wrapping_sub(host);
     }
 
     fn set_alarm(&mut self, low: u32) {
-        self.alarm_ns = words(self.alarm_high, low);
-        self.alarm_armed = true;
+        self.registers.alarm_ns = words(self.registers.alarm_high, low);
+        self.registers.alarm_armed = true;
         self.ring_if_due();
     }
 
     fn ring_if_due(&mut self) {
         if self.ns_until_alarm() == Some(0) {
-            self.alarm_armed = false;
-            self.interrupt_pending = true;
+            self.registers.alarm_armed = false;
+            self.registers.interrupt_pending = true;
         }
     }
 }
@@ -92,8 +98,8 @@ fn words(high: u32, low: u32) -> u64 {
 impl fmt::Debug for GoldfishRtc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GoldfishRtc")
-            .field("offset_ns", &self.offset_ns)
-            .field("alarm_ns", &self.alarm_armed.then_some(self.alarm_ns))
+            .field("offset_ns", &self.registers.offset_ns)
+            .field("alarm_ns", &self.registers.alarm_armed.then_some(self.registers.alarm_ns))
             .finish_non_exhaustive()
     }
 }
@@ -105,11 +111,11 @@ impl MmioDevice for GoldfishRtc {
         }
         let value = match offset {
             TIME_LOW => self.read_time_low(),
-            TIME_HIGH => self.latched_high,
-            ALARM_LOW => self.alarm_ns as u32,
-            ALARM_HIGH => (self.alarm_ns >> 32) as u32,
-            IRQ_ENABLED => u32::from(self.interrupt_enabled),
-            ALARM_STATUS => u32::from(self.alarm_armed),
+            TIME_HIGH => self.registers.latched_high,
+            ALARM_LOW => self.registers.alarm_ns as u32,
+            ALARM_HIGH => (self.registers.alarm_ns >> 32) as u32,
+            IRQ_ENABLED => u32::from(self.registers.interrupt_enabled),
+            ALARM_STATUS => u32::from(self.registers.alarm_armed),
             _ => 0,
         };
         u64::from(value)
@@ -122,12 +128,12 @@ impl MmioDevice for GoldfishRtc {
         let value = value as u32;
         match offset {
             TIME_LOW => self.set_time(value),
-            TIME_HIGH => self.written_high = value,
+            TIME_HIGH => self.registers.written_high = value,
             ALARM_LOW => self.set_alarm(value),
-            ALARM_HIGH => self.alarm_high = value,
-            IRQ_ENABLED => self.interrupt_enabled = value & 1 != 0,
-            CLEAR_ALARM => self.alarm_armed = false,
-            CLEAR_INTERRUPT => self.interrupt_pending = false,
+            ALARM_HIGH => self.registers.alarm_high = value,
+            IRQ_ENABLED => self.registers.interrupt_enabled = value & 1 != 0,
+            CLEAR_ALARM => self.registers.alarm_armed = false,
+            CLEAR_INTERRUPT => self.registers.interrupt_pending = false,
             _ => {}
         }
     }
@@ -137,7 +143,7 @@ impl MmioDevice for GoldfishRtc {
     }
 
     fn irq(&self) -> bool {
-        self.interrupt_pending && self.interrupt_enabled
+        self.registers.interrupt_pending && self.registers.interrupt_enabled
     }
 }
 

@@ -14,5 +14,6 @@ pub mod virtio;
 mod vmgenid;
 
 pub use goldfish_rtc::GoldfishRtc;
+pub(crate) use goldfish_rtc::Registers as RtcRegisters;
 pub use plic::Plic;
 pub use vmgenid::{GENERATION_ID_LEN, VmGenId};

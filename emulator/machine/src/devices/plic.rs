@@ -25,7 +25,7 @@ const THRESHOLD: u64 = 0x20_1000;
 const CLAIM_COMPLETE: u64 = 0x20_1004;
 
 /// The interrupt controller. Bit n of each word belongs to source n.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Plic {
     level: u32,
     pending: u32,

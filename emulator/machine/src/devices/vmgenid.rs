@@ -11,7 +11,7 @@ use crate::{GuestMemory, MmioDevice};
 pub const GENERATION_ID_LEN: usize = 16;
 
 /// The generation ID device.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct VmGenId {
     id: [u8; GENERATION_ID_LEN],
     unread: bool,

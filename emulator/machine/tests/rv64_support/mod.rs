@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
 
-use lithify_machine::host::{BootFile, Console, Entropy, Input, KernelLog};
-use lithify_machine::{MIN_MEMORY, Machine, Setup, Status};
+use lithify_machine::host::{BootFile, Console, Entropy, Input, KernelLog, NoDisk};
+use lithify_machine::{Hosts, MIN_MEMORY, Machine, Setup, Status};
 
 pub(crate) const COMPILER: &str = "riscv64-linux-gnu-gcc";
 pub(crate) const OBJCOPY: &str = "riscv64-linux-gnu-objcopy";
@@ -66,10 +66,12 @@ pub(crate) fn run_machine(image: Vec<u8>) -> (Option<Status>, Vec<u8>) {
         kernel_args: "",
         rng_seed: &[],
         ports: &[],
-        console: Box::new(Absent),
-        entropy: Box::new(Absent),
-        disks: Vec::new(),
-        kernel_log: Box::new(Log(Rc::clone(&log))),
+        hosts: Hosts {
+            console: Box::new(Absent),
+            entropy: Box::new(Absent),
+            disk: Box::new(NoDisk),
+            kernel_log: Box::new(Log(Rc::clone(&log))),
+        },
     })
     .expect("the image fits");
     let status = (0..MAX_SLICES).find_map(|_| match machine.run_slice() {

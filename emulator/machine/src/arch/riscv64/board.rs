@@ -1,13 +1,18 @@
 //! The riscv64 platform's devices on their bus.
 
+use std::rc::Rc;
+
 use super::platform::{
     CONSOLE_SLOT, DEVICE_WINDOW, PLIC, RNG_SLOT, ROOT_DISK_SLOT, RTC_BASE, RTC_IRQ, VIRTIO_SLOTS,
     VMGENID_BASE, VMGENID_IRQ, virtio_base, virtio_irq,
 };
 use crate::bus::{GuestMemory, MmioDevice};
 use crate::core::Bus;
-use crate::devices::virtio::{Block, Console, MmioTransport, Rng};
-use crate::devices::{GoldfishRtc, Plic, VmGenId};
+use crate::devices::virtio::{Block, Console, MmioTransport, Port, Registers, Rng};
+use crate::devices::{GoldfishRtc, Plic, RtcRegisters, VmGenId};
+use crate::host::KernelLog;
+use crate::machine::Hosts;
+use crate::time::{DeviceClock, Timekeeper};
 
 /// All devices and the wires between them and the interrupt controller.
 #[derive(Debug)]
@@ -17,8 +22,33 @@ pub(crate) struct Board {
     vmgenid: VmGenId,
     pub(crate) console: MmioTransport<Console>,
     rng: MmioTransport<Rng>,
-    disks: Vec<MmioTransport<Block>>,
+    disk: MmioTransport<Block>,
+    pub(crate) log: Log,
 }
+
+/// Sink of the firmware's debug console.
+pub(crate) struct Log(pub(crate) Box<dyn KernelLog>);
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Log")
+    }
+}
+
+/// The devices without their host.
+#[derive(Debug)]
+pub(crate) struct FrozenBoard {
+    plic: Plic,
+    rtc: RtcRegisters,
+    vmgenid: VmGenId,
+    ports: Vec<Port>,
+    console: Registers,
+    rng: Registers,
+    disk: Registers,
+}
+
+/// Serial number of the disk.
+const DISK_SERIAL: &str = "rootfs";
 
 /// A device's place: window and interrupt.
 #[derive(Debug, Clone, Copy)]
@@ -51,26 +81,52 @@ impl Place {
 }
 
 impl Board {
-    pub(crate) fn new(
-        rtc: GoldfishRtc,
-        console: Console,
-        rng: Rng,
-        disks: impl IntoIterator<Item = Block>,
-    ) -> Self {
+    /// Virtio slots that hold a device.
+    pub(crate) const SLOTS: [u32; 3] = [CONSOLE_SLOT, RNG_SLOT, ROOT_DISK_SLOT];
+
+    /// The devices after reset; the console has a port for each of `ports`.
+    pub(crate) fn new(hosts: Hosts, ports: &[&str], time: &Rc<Timekeeper>) -> Self {
+        let ports = ports.iter().map(ToString::to_string).collect();
         Self {
             plic: Plic::new(),
-            rtc,
+            rtc: GoldfishRtc::new(Box::new(DeviceClock(Rc::clone(time)))),
             vmgenid: VmGenId::new([0; 16]),
-            console: MmioTransport::new(console),
-            rng: MmioTransport::new(rng),
-            disks: disks.into_iter().map(MmioTransport::new).collect(),
+            console: MmioTransport::new(Console::new(hosts.console, ports)),
+            rng: MmioTransport::new(Rng::new(hosts.entropy)),
+            disk: MmioTransport::new(Block::new(hosts.disk, DISK_SERIAL)),
+            log: Log(hosts.kernel_log),
         }
     }
 
-    /// Virtio slots that hold a device.
-    pub(crate) fn slots(disks: usize) -> Vec<u32> {
-        let last = ROOT_DISK_SLOT + disks as u32;
-        [CONSOLE_SLOT, RNG_SLOT].into_iter().chain(ROOT_DISK_SLOT..last).collect()
+    pub(crate) fn freeze(&self) -> FrozenBoard {
+        FrozenBoard {
+            plic: self.plic.clone(),
+            rtc: self.rtc.registers(),
+            vmgenid: self.vmgenid.clone(),
+            ports: self.console.device().ports().to_vec(),
+            console: self.console.registers().clone(),
+            rng: self.rng.registers().clone(),
+            disk: self.disk.registers().clone(),
+        }
+    }
+
+    /// The frozen devices with another host, and so with another disk.
+    pub(crate) fn thaw(frozen: &FrozenBoard, hosts: Hosts, time: &Rc<Timekeeper>) -> Self {
+        let clock = Box::new(DeviceClock(Rc::clone(time)));
+        let console = Console::resume(hosts.console, frozen.ports.clone());
+        let disk = Block::new(hosts.disk, DISK_SERIAL);
+        let mut board = Self {
+            plic: frozen.plic.clone(),
+            rtc: GoldfishRtc::resume(clock, frozen.rtc),
+            vmgenid: frozen.vmgenid.clone(),
+            console: MmioTransport::resume(console, &frozen.console),
+            rng: MmioTransport::resume(Rng::new(hosts.entropy), &frozen.rng),
+            disk: MmioTransport::resume(disk, &frozen.disk),
+            log: Log(hosts.kernel_log),
+        };
+        board.disk.announce_config_change();
+        board.update_line(Place::Virtio(ROOT_DISK_SLOT));
+        board
     }
 
     /// Tells the guest that it is a copy.
@@ -85,7 +141,8 @@ impl Board {
             Place::VmGenId => &mut self.vmgenid,
             Place::Virtio(CONSOLE_SLOT) => &mut self.console,
             Place::Virtio(RNG_SLOT) => &mut self.rng,
-            Place::Virtio(slot) => self.disks.get_mut((slot - ROOT_DISK_SLOT) as usize)?,
+            Place::Virtio(ROOT_DISK_SLOT) => &mut self.disk,
+            Place::Virtio(_) => return None,
         })
     }
 

@@ -22,7 +22,7 @@ pub(crate) enum Mode {
 }
 
 /// Privileged state: CSRs by their names in the manual.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Riscv64 {
     pub(crate) mode: Mode,
     sstatus: csr::Sstatus,
@@ -40,13 +40,11 @@ pub(crate) struct Riscv64 {
     scounteren: u64,
     senvcfg: u64,
     satp: u64,
-    /// Where the firmware's debug console prints.
-    log: sbi::Log,
 }
 
 impl Riscv64 {
     /// State at the entry of the kernel: supervisor mode, paging and interrupts off.
-    pub(crate) fn new(log: Box<dyn crate::host::KernelLog>) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             mode: Mode::Supervisor,
             sstatus: csr::Sstatus::default(),
@@ -62,7 +60,6 @@ impl Riscv64 {
             scounteren: csr::SCOUNTEREN_MASK,
             senvcfg: 0,
             satp: 0,
-            log: sbi::Log(log),
         }
     }
 
@@ -133,6 +130,11 @@ impl Core<Riscv64> {
         self.pc = pc;
         self.x[10] = 0;
         self.x[11] = device_tree;
+        csr::select_view(self);
+    }
+
+    /// Derives what caches depend on from registers that were set from outside.
+    pub(crate) fn resume(&mut self) {
         csr::select_view(self);
     }
 }

@@ -3,16 +3,6 @@
 use super::{Riscv64, csr};
 use crate::bus::{GuestMemory, GuestPhysAddr};
 use crate::core::{Core, Halt, Pause};
-use crate::host::KernelLog;
-
-/// Sink of the debug console.
-pub(super) struct Log(pub(super) Box<dyn KernelLog>);
-
-impl std::fmt::Debug for Log {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Log")
-    }
-}
 
 /// Extension IDs.
 const BASE: u64 = 0x10;
@@ -100,13 +90,13 @@ fn debug_console(core: &mut Core<Riscv64>, function: u64) -> Answer {
             }
             let mut bytes = vec![0; len as usize];
             core.ram.read(at, &mut bytes).map_err(|_| ERR_INVALID_PARAM)?;
-            core.arch.log.0.write(&bytes);
+            core.bus.log.0.write(&bytes);
             Ok(len)
         }
         1 => Ok(0),
         2 => {
             let byte = core.x[A0] as u8;
-            core.arch.log.0.write(&[byte]);
+            core.bus.log.0.write(&[byte]);
             Ok(0)
         }
         _ => Err(ERR_NOT_SUPPORTED),

@@ -19,7 +19,7 @@ struct Segment {
 }
 
 /// The buffers of one request: those the device reads, followed by those it writes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Chain {
     head: u16,
     segments: Vec<Segment>,

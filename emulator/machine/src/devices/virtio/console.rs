@@ -16,7 +16,7 @@ mod port;
 use std::fmt;
 
 use self::control::{CONTROL_LEN, ControlMessage, Event};
-use self::port::Port;
+pub(crate) use self::port::Port;
 use super::VirtioDevice;
 use super::queue::{Queue, QueueError};
 use crate::GuestMemory;
@@ -45,10 +45,20 @@ impl Console {
     /// A console with a port for each of `names`; the index is the port number.
     #[must_use]
     pub fn new(host: Box<dyn host::Console>, names: Vec<String>) -> Self {
-        let mut config = [0; 12];
-        config[4..8].copy_from_slice(&(names.len() as u32).to_le_bytes());
         let ports = (0..).zip(names).map(|(number, name)| Port::new(number, name)).collect();
+        Self::resume(host, ports)
+    }
+
+    /// A console that goes on with these [`ports`](Self::ports).
+    pub(crate) fn resume(host: Box<dyn host::Console>, ports: Vec<Port>) -> Self {
+        let mut config = [0; 12];
+        config[4..8].copy_from_slice(&(ports.len() as u32).to_le_bytes());
         Self { host, ports, config }
+    }
+
+    /// All that a console remembers.
+    pub(crate) fn ports(&self) -> &[Port] {
+        &self.ports
     }
 
     /// Numbers of the ports that would take input: the guest has posted a buffer and the host had

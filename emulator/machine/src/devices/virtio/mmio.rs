@@ -36,6 +36,7 @@ mod register {
     pub(super) const QUEUE_DEVICE_HIGH: u64 = 0x0a4;
     pub(super) const SHM_LEN_LOW: u64 = 0x0b0;
     pub(super) const SHM_BASE_HIGH: u64 = 0x0bc;
+    pub(super) const CONFIG_GENERATION: u64 = 0x0fc;
     pub(super) const CONFIG: u64 = 0x100;
 }
 
@@ -58,6 +59,12 @@ const VIRTIO_F_VERSION_1: u64 = 1 << 32;
 #[derive(Debug)]
 pub struct MmioTransport<D> {
     device: D,
+    registers: Registers,
+}
+
+/// The transport's own state.
+#[derive(Debug, Clone)]
+pub(crate) struct Registers {
     queues: Vec<Queue>,
     queue_sel: u32,
     device_features_sel: u32,
@@ -65,6 +72,7 @@ pub struct MmioTransport<D> {
     driver_features: u64,
     status: u32,
     interrupt_status: u32,
+    config_generation: u32,
     fault: Option<QueueError>,
 }
 
@@ -73,8 +81,7 @@ impl<D: VirtioDevice> MmioTransport<D> {
     #[must_use]
     pub fn new(device: D) -> Self {
         let queues = device.queue_sizes().into_iter().map(Queue::new).collect();
-        Self {
-            device,
+        let registers = Registers {
             queues,
             queue_sel: 0,
             device_features_sel: 0,
@@ -82,7 +89,27 @@ impl<D: VirtioDevice> MmioTransport<D> {
             driver_features: 0,
             status: 0,
             interrupt_status: 0,
+            config_generation: 0,
             fault: None,
+        };
+        Self { device, registers }
+    }
+
+    /// A transport for `device`, which goes on with these [`registers`](Self::registers).
+    pub(crate) fn resume(device: D, registers: &Registers) -> Self {
+        Self { device, registers: registers.clone() }
+    }
+
+    /// The transport without its device.
+    pub(crate) fn registers(&self) -> &Registers {
+        &self.registers
+    }
+
+    /// Tells the driver to read the device's configuration again (section 2.5).
+    pub(crate) fn announce_config_change(&mut self) {
+        self.registers.config_generation = self.registers.config_generation.wrapping_add(1);
+        if self.registers.status & status::DRIVER_OK != 0 {
+            self.registers.interrupt_status |= CONFIGURATION_CHANGE;
         }
     }
 
@@ -98,7 +125,7 @@ impl<D: VirtioDevice> MmioTransport<D> {
 
     /// What the driver did wrong if the device waits to be reset.
     pub fn fault(&self) -> Option<QueueError> {
-        self.fault
+        self.registers.fault
     }
 
     fn offered_features(&self) -> u64 {
@@ -107,17 +134,18 @@ impl<D: VirtioDevice> MmioTransport<D> {
 
     fn ring_features(&self) -> RingFeatures {
         RingFeatures {
-            indirect: self.driver_features & VIRTIO_F_INDIRECT_DESC != 0,
-            event_idx: self.driver_features & VIRTIO_F_EVENT_IDX != 0,
+            indirect: self.registers.driver_features & VIRTIO_F_INDIRECT_DESC != 0,
+            event_idx: self.registers.driver_features & VIRTIO_F_EVENT_IDX != 0,
         }
     }
 
     fn running(&self) -> bool {
-        self.status & status::DRIVER_OK != 0 && self.status & status::DEVICE_NEEDS_RESET == 0
+        self.registers.status & status::DRIVER_OK != 0
+            && self.registers.status & status::DEVICE_NEEDS_RESET == 0
     }
 
     fn selected_queue(&mut self) -> Option<&mut Queue> {
-        self.queues.get_mut(self.queue_sel as usize)
+        self.registers.queues.get_mut(self.registers.queue_sel as usize)
     }
 
     fn read_register(&mut self, offset: u64) -> u32 {
@@ -127,7 +155,7 @@ impl<D: VirtioDevice> MmioTransport<D> {
             register::DEVICE_ID => self.device.device_id(),
             register::VENDOR_ID => VENDOR_ID,
             register::DEVICE_FEATURES => {
-                feature_word(self.offered_features(), self.device_features_sel)
+                feature_word(self.offered_features(), self.registers.device_features_sel)
             }
             register::QUEUE_NUM_MAX => {
                 self.selected_queue().map_or(0, |queue| u32::from(queue.max_size()))
@@ -135,8 +163,9 @@ impl<D: VirtioDevice> MmioTransport<D> {
             register::QUEUE_READY => {
                 self.selected_queue().map_or(0, |queue| u32::from(queue.ready()))
             }
-            register::INTERRUPT_STATUS => self.interrupt_status,
-            register::STATUS => self.status,
+            register::INTERRUPT_STATUS => self.registers.interrupt_status,
+            register::STATUS => self.registers.status,
+            register::CONFIG_GENERATION => self.registers.config_generation,
             // A region that does not exist has length and base -1 (section 4.2.2).
             register::SHM_LEN_LOW..=register::SHM_BASE_HIGH => u32::MAX,
             _ => 0,
@@ -145,12 +174,12 @@ impl<D: VirtioDevice> MmioTransport<D> {
 
     fn write_register(&mut self, offset: u64, value: u32, memory: &mut dyn GuestMemory) {
         match offset {
-            register::DEVICE_FEATURES_SEL => self.device_features_sel = value,
+            register::DEVICE_FEATURES_SEL => self.registers.device_features_sel = value,
             register::DRIVER_FEATURES => self.set_driver_features(value),
-            register::DRIVER_FEATURES_SEL => self.driver_features_sel = value,
-            register::QUEUE_SEL => self.queue_sel = value,
+            register::DRIVER_FEATURES_SEL => self.registers.driver_features_sel = value,
+            register::QUEUE_SEL => self.registers.queue_sel = value,
             register::QUEUE_NOTIFY => self.notify(value as usize, memory),
-            register::INTERRUPT_ACK => self.interrupt_status &= !value,
+            register::INTERRUPT_ACK => self.registers.interrupt_status &= !value,
             register::STATUS => self.set_status(value),
             register::QUEUE_NUM..=register::QUEUE_READY
             | register::QUEUE_DESC_LOW..=register::QUEUE_DEVICE_HIGH => {
@@ -161,8 +190,12 @@ impl<D: VirtioDevice> MmioTransport<D> {
     }
 
     fn set_driver_features(&mut self, value: u32) {
-        if self.status & status::FEATURES_OK == 0 {
-            set_word(&mut self.driver_features, self.driver_features_sel, value);
+        if self.registers.status & status::FEATURES_OK == 0 {
+            set_word(
+                &mut self.registers.driver_features,
+                self.registers.driver_features_sel,
+                value,
+            );
         }
     }
 
@@ -172,28 +205,28 @@ impl<D: VirtioDevice> MmioTransport<D> {
             self.reset();
             return;
         }
-        let mut accepted = value | self.status & status::DEVICE_NEEDS_RESET;
-        if self.status & status::FEATURES_OK == 0 && !self.features_acceptable() {
+        let mut accepted = value | self.registers.status & status::DEVICE_NEEDS_RESET;
+        if self.registers.status & status::FEATURES_OK == 0 && !self.features_acceptable() {
             accepted &= !status::FEATURES_OK;
         }
-        self.status = accepted;
+        self.registers.status = accepted;
     }
 
     fn features_acceptable(&self) -> bool {
-        self.driver_features & !self.offered_features() == 0
-            && self.driver_features & VIRTIO_F_VERSION_1 != 0
+        self.registers.driver_features & !self.offered_features() == 0
+            && self.registers.driver_features & VIRTIO_F_VERSION_1 != 0
     }
 
     fn reset(&mut self) {
-        self.queues.iter_mut().for_each(Queue::reset);
+        self.registers.queues.iter_mut().for_each(Queue::reset);
         self.device.reset();
-        self.queue_sel = 0;
-        self.device_features_sel = 0;
-        self.driver_features_sel = 0;
-        self.driver_features = 0;
-        self.status = 0;
-        self.interrupt_status = 0;
-        self.fault = None;
+        self.registers.queue_sel = 0;
+        self.registers.device_features_sel = 0;
+        self.registers.driver_features_sel = 0;
+        self.registers.driver_features = 0;
+        self.registers.status = 0;
+        self.registers.interrupt_status = 0;
+        self.registers.fault = None;
     }
 
     fn set_up_queue(&mut self, offset: u64, value: u32) {
@@ -220,7 +253,7 @@ impl<D: VirtioDevice> MmioTransport<D> {
     }
 
     fn notify(&mut self, queue: usize, memory: &mut dyn GuestMemory) {
-        if queue < self.queues.len() {
+        if queue < self.registers.queues.len() {
             self.serve(memory, |device, queues, memory| device.notify(queue, queues, memory));
         }
     }
@@ -233,17 +266,17 @@ impl<D: VirtioDevice> MmioTransport<D> {
         if !self.running() {
             return;
         }
-        self.queues.iter_mut().for_each(Queue::activate);
-        let worked = work(&mut self.device, &mut self.queues, memory);
+        self.registers.queues.iter_mut().for_each(Queue::activate);
+        let worked = work(&mut self.device, &mut self.registers.queues, memory);
         self.check(worked);
         let interrupts = self.raise_used_buffer(memory);
         self.check(interrupts);
     }
 
     fn raise_used_buffer(&mut self, memory: &dyn GuestMemory) -> Result<(), QueueError> {
-        for queue in &mut self.queues {
+        for queue in &mut self.registers.queues {
             if queue.wants_interrupt(memory)? {
-                self.interrupt_status |= USED_BUFFER;
+                self.registers.interrupt_status |= USED_BUFFER;
             }
         }
         Ok(())
@@ -252,10 +285,10 @@ impl<D: VirtioDevice> MmioTransport<D> {
     /// Section 2.1.2: a device that cannot go on says so with a configuration change interrupt.
     fn check(&mut self, result: Result<(), QueueError>) {
         if let Err(error) = result {
-            self.fault = Some(error);
-            self.status |= status::DEVICE_NEEDS_RESET;
-            if self.status & status::DRIVER_OK != 0 {
-                self.interrupt_status |= CONFIGURATION_CHANGE;
+            self.registers.fault = Some(error);
+            self.registers.status |= status::DEVICE_NEEDS_RESET;
+            if self.registers.status & status::DRIVER_OK != 0 {
+                self.registers.interrupt_status |= CONFIGURATION_CHANGE;
             }
         }
     }
@@ -320,7 +353,7 @@ impl<D: VirtioDevice> MmioDevice for MmioTransport<D> {
     }
 
     fn irq(&self) -> bool {
-        self.interrupt_status != 0
+        self.registers.interrupt_status != 0
     }
 }
 
@@ -457,5 +490,21 @@ mod tests {
         driver.notify(0);
         assert_eq!(driver.used(0), []);
         assert!(!driver.failed());
+    }
+
+    #[test]
+    fn a_resumed_transport_goes_on_and_tells_of_its_new_configuration() {
+        let mut driver = Driver::start(counting_rng());
+        driver.send(0, &[Writable(DATA, 4)]);
+        let registers = driver.transport.registers().clone();
+        driver.transport = MmioTransport::resume(counting_rng(), &registers);
+        driver.set(INTERRUPT_ACK, 3);
+        let generation = driver.get(0xfc);
+        driver.transport.announce_config_change();
+        assert_eq!(driver.get(INTERRUPT_STATUS), 2);
+        assert_ne!(driver.get(0xfc), generation);
+        driver.send(0, &[Writable(DATA + 8, 4)]);
+        assert_eq!(driver.used(0).len(), 2);
+        assert_eq!(driver.ram.bytes(DATA + 8, 4), [1, 2, 3, 4]);
     }
 }

@@ -16,7 +16,9 @@ mod rng;
 pub use blk::{Block, SERIAL_LEN};
 pub use chain::{Chain, Cursor, MAX_CHAIN_BYTES, MAX_CHAIN_SEGMENTS};
 pub use console::Console;
+pub(crate) use console::Port;
 pub use mmio::MmioTransport;
+pub(crate) use mmio::Registers;
 pub use queue::{Queue, QueueError};
 pub use rng::Rng;
 

@@ -94,7 +94,7 @@ pub(super) struct RingAddresses {
 }
 
 /// One virtqueue.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Queue {
     max_size: u16,
     size: u16,

@@ -8,7 +8,7 @@ use crate::devices::virtio::queue::{Queue, QueueError};
 use crate::host::{self, Input};
 
 /// A driver's buffer of which the host has taken the first `sent` bytes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Output {
     chain: Chain,
     sent: u64,
@@ -16,7 +16,7 @@ struct Output {
 
 /// Control messages owed to the driver. Flags rather than a list, so that a driver that asks
 /// without ever posting control buffers makes nothing grow.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Owed {
     add: bool,
     name: bool,
@@ -24,8 +24,8 @@ struct Owed {
 }
 
 /// A port.
-#[derive(Debug)]
-pub(super) struct Port {
+#[derive(Debug, Clone)]
+pub(crate) struct Port {
     number: u32,
     name: String,
     guest_open: bool,
