@@ -102,6 +102,7 @@ impl Guest {
                 entropy: Box::new(randomness),
                 disk: Box::new(root_disk(setup, job.tree, &faults)?),
                 kernel_log: Box::new(messages.clone()),
+                link: None,
             },
         })?;
         Ok(Self { machine, ports, faults, messages, cancel: job.cancel.clone() })
@@ -128,14 +129,12 @@ impl Guest {
         let mut randomness = Randomness::open(self.faults.clone())?;
         self.machine.thaw(Box::new(HostClock::start()), randomness.array());
         self.ports.send(&Frame::Start(StartRequest {
-            argv: bytes(&command.argv),
             env: bytes(&command.env),
             cwd: command.cwd.clone().into_bytes(),
             user: command.user.clone().into_bytes(),
             hostname: HOSTNAME.to_vec(),
-            realtime_ns: HostClock::now(),
-            entropy: randomness.array(),
             export: true,
+            ..StartRequest::new(bytes(&command.argv), HostClock::now(), randomness.array())
         }));
         Ok(())
     }

@@ -150,20 +150,17 @@ fn main() {
             entropy: Box::new(Zero),
             disk: Box::new(read(rootfs)),
             kernel_log: Box::new(Stderr),
+            link: None,
         },
     })
     .unwrap_or_else(|error| panic!("{error}"));
     run(&mut machine, &ports, "boot");
     machine.thaw(Box::new(HostClock(Instant::now())), [1; 16]);
+    let argv = argv.iter().map(|arg| arg.clone().into_bytes()).collect();
     let request = Frame::Start(StartRequest {
-        argv: argv.iter().map(|arg| arg.clone().into_bytes()).collect(),
         env: vec![b"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_vec()],
-        cwd: Vec::new(),
-        user: Vec::new(),
         hostname: b"native".to_vec(),
-        realtime_ns: HostClock(Instant::now()).realtime_ns(),
-        entropy: [7; THAW_ENTROPY_LEN],
-        export: false,
+        ..StartRequest::new(argv, HostClock(Instant::now()).realtime_ns(), [7; THAW_ENTROPY_LEN])
     });
     ports.0.borrow_mut().to_guest.extend(request.encode());
     match run(&mut machine, &ports, "command") {

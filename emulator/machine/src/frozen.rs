@@ -5,6 +5,7 @@
 //! machine is shared by threads and thawed as often as they like.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::arch::Arch;
 use crate::arch::riscv64::Riscv64;
@@ -21,7 +22,7 @@ use crate::time::{FrozenTime, Timekeeper};
 #[derive(Debug)]
 pub struct Frozen {
     hart: Hart<Riscv64>,
-    ram: FrozenRam,
+    ram: Arc<FrozenRam>,
     board: FrozenBoard,
     time: FrozenTime,
 }
@@ -77,7 +78,7 @@ impl Machine {
         assert!(self.time.is_virtual(), "a machine on its host's time cannot be frozen");
         Frozen {
             hart: Hart::of(&self.core),
-            ram: self.core.ram.freeze(),
+            ram: Arc::new(self.core.ram.freeze()),
             board: self.core.bus.freeze(),
             time: self.time.freeze(),
         }
@@ -168,6 +169,7 @@ mod tests {
             entropy: Box::new(Absent),
             disk,
             kernel_log: Box::new(Absent),
+            link: None,
         }
     }
 

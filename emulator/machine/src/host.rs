@@ -73,6 +73,26 @@ impl BlockSource for NoDisk {
     }
 }
 
+/// The far end of the network device's cable.
+///
+/// Frames are Ethernet without a frame check sequence, at most
+/// [`MAX_FRAME_LEN`](crate::devices::virtio::MAX_FRAME_LEN) bytes. Both ends are in one process and
+/// trust the memory between them, so checksums of TCP and UDP are neither filled in nor looked at;
+/// those of IPv4 headers and ICMP are.
+pub trait Link {
+    /// Takes a frame that the guest sent. `false` means that there is no room now: the frame is
+    /// offered again at the next poll.
+    fn send(&mut self, frame: &[u8]) -> bool;
+
+    /// Moves data between this end and what lies behind it. Called between slices and after the
+    /// guest sent frames.
+    fn poll(&mut self);
+
+    /// Hands frames for the guest to `take`, oldest first, until there is none left or `take`
+    /// refuses one, which is then the first of the next call.
+    fn receive(&mut self, take: &mut dyn FnMut(&[u8]) -> bool);
+}
+
 /// A file that RAM is loaded from at power-on.
 pub trait BootFile {
     /// Size in bytes.

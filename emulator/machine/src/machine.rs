@@ -46,6 +46,8 @@ pub struct Hosts {
     pub disk: Box<dyn host::BlockSource>,
     /// Where the kernel's messages go.
     pub kernel_log: Box<dyn host::KernelLog>,
+    /// The far end of the network device's cable, if it is connected.
+    pub link: Option<Box<dyn host::Link>>,
 }
 
 impl std::fmt::Debug for Hosts {
@@ -68,7 +70,7 @@ impl std::fmt::Debug for Setup<'_> {
 pub enum Status {
     /// It has more to do.
     Running,
-    /// Nothing to do before console input arrives or this many nanoseconds have passed.
+    /// Nothing to do before console input or a frame arrives or this many nanoseconds have passed.
     Idle {
         /// `None`: only input can wake the guest.
         wake_ns: Option<u64>,
@@ -152,6 +154,11 @@ impl Machine {
     pub fn thaw(&mut self, clock: Box<dyn host::Clock>, generation: [u8; GENERATION_ID_LEN]) {
         self.time.thaw(clock, self.core.instret());
         self.core.bus.renew_generation(generation);
+    }
+
+    /// Puts the network device's cable into this far end, or takes it out.
+    pub fn connect(&mut self, link: Option<Box<dyn host::Link>>) {
+        self.core.bus.net.device_mut().connect(link);
     }
 
     /// Console ports for which the guest has room and the host had nothing so far.

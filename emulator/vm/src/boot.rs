@@ -62,6 +62,7 @@ pub(crate) fn boot() -> Result<Frozen, BootFailure> {
             entropy: Box::new(handles.randomness.clone()),
             disk: Box::new(Rom),
             kernel_log: Box::new(handles.messages.clone()),
+            link: None,
         },
     })?;
     run_until_ready(&mut machine, &session)?;

@@ -71,6 +71,7 @@ pub(crate) fn run_machine(image: Vec<u8>) -> (Option<Status>, Vec<u8>) {
             entropy: Box::new(Absent),
             disk: Box::new(NoDisk),
             kernel_log: Box::new(Log(Rc::clone(&log))),
+            link: None,
         },
     })
     .expect("the image fits");

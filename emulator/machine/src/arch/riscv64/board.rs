@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use super::platform::{
-    CONSOLE_SLOT, DEVICE_WINDOW, PLIC, RNG_SLOT, ROOT_DISK_SLOT, RTC_BASE, RTC_IRQ, VIRTIO_SLOTS,
-    VMGENID_BASE, VMGENID_IRQ, virtio_base, virtio_irq,
+    CONSOLE_SLOT, DEVICE_WINDOW, NET_SLOT, PLIC, RNG_SLOT, ROOT_DISK_SLOT, RTC_BASE, RTC_IRQ,
+    VIRTIO_SLOTS, VMGENID_BASE, VMGENID_IRQ, virtio_base, virtio_irq,
 };
 use crate::bus::{GuestMemory, MmioDevice};
 use crate::core::Bus;
-use crate::devices::virtio::{Block, Console, MmioTransport, Port, Registers, Rng};
+use crate::devices::virtio::{Block, Console, MmioTransport, Net, Port, Registers, Rng};
 use crate::devices::{GoldfishRtc, Plic, RtcRegisters, VmGenId};
 use crate::host::KernelLog;
 use crate::machine::Hosts;
@@ -23,6 +23,7 @@ pub(crate) struct Board {
     pub(crate) console: MmioTransport<Console>,
     rng: MmioTransport<Rng>,
     disk: MmioTransport<Block>,
+    pub(crate) net: MmioTransport<Net>,
     pub(crate) log: Log,
 }
 
@@ -45,6 +46,7 @@ pub(crate) struct FrozenBoard {
     console: Registers,
     rng: Registers,
     disk: Registers,
+    net: Registers,
 }
 
 /// Serial number of the disk.
@@ -82,7 +84,7 @@ impl Place {
 
 impl Board {
     /// Virtio slots that hold a device.
-    pub(crate) const SLOTS: [u32; 3] = [CONSOLE_SLOT, RNG_SLOT, ROOT_DISK_SLOT];
+    pub(crate) const SLOTS: [u32; 4] = [CONSOLE_SLOT, RNG_SLOT, ROOT_DISK_SLOT, NET_SLOT];
 
     /// The devices after reset; the console has a port for each of `ports`.
     pub(crate) fn new(hosts: Hosts, ports: &[&str], time: &Rc<Timekeeper>) -> Self {
@@ -94,6 +96,7 @@ impl Board {
             console: MmioTransport::new(Console::new(hosts.console, ports)),
             rng: MmioTransport::new(Rng::new(hosts.entropy)),
             disk: MmioTransport::new(Block::new(hosts.disk, DISK_SERIAL)),
+            net: MmioTransport::new(Net::new(hosts.link)),
             log: Log(hosts.kernel_log),
         }
     }
@@ -107,6 +110,7 @@ impl Board {
             console: self.console.registers().clone(),
             rng: self.rng.registers().clone(),
             disk: self.disk.registers().clone(),
+            net: self.net.registers().clone(),
         }
     }
 
@@ -122,6 +126,7 @@ impl Board {
             console: MmioTransport::resume(console, &frozen.console),
             rng: MmioTransport::resume(Rng::new(hosts.entropy), &frozen.rng),
             disk: MmioTransport::resume(disk, &frozen.disk),
+            net: MmioTransport::resume(Net::new(hosts.link), &frozen.net),
             log: Log(hosts.kernel_log),
         };
         board.disk.announce_config_change();
@@ -142,6 +147,7 @@ impl Board {
             Place::Virtio(CONSOLE_SLOT) => &mut self.console,
             Place::Virtio(RNG_SLOT) => &mut self.rng,
             Place::Virtio(ROOT_DISK_SLOT) => &mut self.disk,
+            Place::Virtio(NET_SLOT) => &mut self.net,
             Place::Virtio(_) => return None,
         })
     }
@@ -174,9 +180,9 @@ impl Bus for Board {
         Some(())
     }
 
-    /// Only the clock and the console wait on something outside the guest.
+    /// Only the clock, the console and the network wait on something outside the guest.
     fn poll(&mut self, memory: &mut dyn GuestMemory) {
-        for place in [Place::Rtc, Place::Virtio(CONSOLE_SLOT)] {
+        for place in [Place::Rtc, Place::Virtio(CONSOLE_SLOT), Place::Virtio(NET_SLOT)] {
             if let Some(device) = self.device(place) {
                 device.poll(memory);
             }

@@ -36,6 +36,8 @@ pub const CONSOLE_SLOT: u32 = 0;
 pub const RNG_SLOT: u32 = 1;
 /// Slot of the disk with the root file system.
 pub const ROOT_DISK_SLOT: u32 = 2;
+/// Slot of the network device.
+pub const NET_SLOT: u32 = 3;
 
 /// Highest interrupt source of the interrupt controller.
 const PLIC_SOURCES: u32 = 31;
@@ -191,7 +193,7 @@ mod tests {
             bootargs: "console=hvc0 quiet",
             initrd: Some((GuestPhysAddr(0x8700_0000), GuestPhysAddr(0x8710_0000))),
             rng_seed: &[0xaa; 32],
-            virtio_slots: &[0, 1, 2],
+            virtio_slots: &[0, 1, 2, 3],
         }
     }
 
@@ -223,12 +225,13 @@ mod tests {
             ("virtio@10001000", "<0x00 0x10001000 0x00 0x1000>", "<0x01>"),
             ("virtio@10002000", "<0x00 0x10002000 0x00 0x1000>", "<0x02>"),
             ("virtio@10003000", "<0x00 0x10003000 0x00 0x1000>", "<0x03>"),
+            ("virtio@10004000", "<0x00 0x10004000 0x00 0x1000>", "<0x04>"),
         ] {
             let lines = node(&source, name);
             assert!(lines.contains(&&*format!("reg = {reg};")), "{name}: {lines:?}");
             assert!(lines.contains(&&*format!("interrupts = {interrupt};")), "{name}: {lines:?}");
         }
-        assert!(!source.contains("virtio@10004000"), "slot 3 is empty");
+        assert!(!source.contains("virtio@10005000"), "slot 4 is empty");
     }
 
     #[test]

@@ -132,6 +132,10 @@ impl<D: VirtioDevice> MmioTransport<D> {
         self.device.features() | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX | VIRTIO_F_VERSION_1
     }
 
+    fn required_features(&self) -> u64 {
+        self.device.required_features() | VIRTIO_F_VERSION_1
+    }
+
     fn ring_features(&self) -> RingFeatures {
         RingFeatures {
             indirect: self.registers.driver_features & VIRTIO_F_INDIRECT_DESC != 0,
@@ -214,7 +218,7 @@ impl<D: VirtioDevice> MmioTransport<D> {
 
     fn features_acceptable(&self) -> bool {
         self.registers.driver_features & !self.offered_features() == 0
-            && self.registers.driver_features & VIRTIO_F_VERSION_1 != 0
+            && self.required_features() & !self.registers.driver_features == 0
     }
 
     fn reset(&mut self) {

@@ -10,6 +10,7 @@ mod blk;
 mod chain;
 mod console;
 mod mmio;
+mod net;
 mod queue;
 mod rng;
 
@@ -19,6 +20,7 @@ pub use console::Console;
 pub(crate) use console::Port;
 pub use mmio::MmioTransport;
 pub(crate) use mmio::Registers;
+pub use net::{MAX_FRAME_LEN, Net};
 pub use queue::{Queue, QueueError};
 pub use rng::Rng;
 
@@ -36,6 +38,11 @@ pub trait VirtioDevice {
 
     /// Feature bits of the device type (0..=23 and 50..=127); the transport adds its own.
     fn features(&self) -> u64;
+
+    /// Those of [`features`](Self::features) that the device does not work without.
+    fn required_features(&self) -> u64 {
+        0
+    }
 
     /// Largest size of each queue, powers of two; asked once.
     fn queue_sizes(&self) -> Vec<u16>;

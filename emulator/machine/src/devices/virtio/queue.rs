@@ -110,8 +110,8 @@ pub struct Queue {
     /// Chains that may still be taken in this activation. A driver can aim what the device writes
     /// at the available ring, so that serving a request makes another one available for ever.
     takes_left: u16,
-    /// A returned chain, kept for its allocation.
-    spare: Chain,
+    /// Returned chains, kept for their allocations.
+    spare: Vec<Chain>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -165,7 +165,7 @@ impl Queue {
             requested_avail: None,
             considered_used: 0,
             takes_left: 0,
-            spare: Chain::default(),
+            spare: Vec::new(),
         }
     }
 
@@ -228,10 +228,10 @@ impl Queue {
     /// # Errors
     /// If the driver broke the protocol.
     pub fn take(&mut self, memory: &mut dyn GuestMemory) -> Result<Option<Chain>, QueueError> {
-        if !self.ready || self.takes_left == 0 {
+        if !self.ready {
             return Ok(None);
         }
-        if !self.has_available(memory)? {
+        if self.takes_left == 0 || !self.has_available(memory)? {
             self.request_notification(memory)?;
             return Ok(None);
         }
@@ -241,10 +241,23 @@ impl Queue {
         self.next_avail = self.next_avail.wrapping_add(1);
         self.takes_left -= 1;
 
-        let mut chain = std::mem::take(&mut self.spare);
+        let mut chain = self.spare.pop().unwrap_or_default();
         chain.restart(head);
         self.collect(memory, &mut chain)?;
         Ok(Some(chain))
+    }
+
+    /// Makes a chain available again, as if it had not been taken: of those taken in this
+    /// activation and not given back, the last.
+    pub(super) fn untake(&mut self, chain: Chain) {
+        self.next_avail = self.next_avail.wrapping_sub(1);
+        self.takes_left += 1;
+        self.spare.push(chain);
+    }
+
+    /// Number of descriptors.
+    pub(super) fn size(&self) -> u16 {
+        self.size
     }
 
     fn has_available(&self, memory: &dyn GuestMemory) -> Result<bool, QueueError> {
@@ -315,7 +328,7 @@ impl Queue {
         store(memory, ring + USED_ELEMENT_LEN * slot, &element)?;
         self.next_used = self.next_used.wrapping_add(1);
         store(memory, self.addresses.device + 2, &self.next_used.to_le_bytes())?;
-        self.spare = chain;
+        self.spare.push(chain);
         Ok(())
     }
 
