@@ -1,12 +1,14 @@
 //! The bytes of regular files, by reference: they stay in layers or on the host until they are
-//! written out, so a tree of any size fits in memory.
+//! written out, so a tree of any size fits in memory. What is known to be a hole is never read.
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lithify_image::{Blob, BlobReader, TarData};
+use lithify_image::{Blob, TarData};
 
 /// Where a file's bytes are. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -69,66 +71,87 @@ impl Content {
         self.len() == 0
     }
 
+    /// The ranges outside of which all bytes are zero, ascending and without overlap. No data is
+    /// read to find them.
+    pub(crate) fn data_ranges(&self) -> Vec<Range<u64>> {
+        match &self.0 {
+            Source::Sparse(sparse) => sparse.ranges(),
+            _ => std::iter::once(0..self.len()).filter(|range| !range.is_empty()).collect(),
+        }
+    }
+
+    /// Fills `buffer` from `offset`. Fails with `UnexpectedEof` where the file ends.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.len());
+        if end.is_none() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        match &self.0 {
+            Source::Inline(bytes) => {
+                buffer.copy_from_slice(&bytes[offset as usize..][..buffer.len()]);
+                Ok(())
+            }
+            Source::HostFile { path, len } => open_host(path, *len)?.read_exact_at(buffer, offset),
+            Source::Stored(blob) => read_blob(blob, buffer, offset),
+            Source::Sparse(sparse) => sparse.read_at(buffer, offset),
+        }
+    }
+
     /// A reader of all bytes. It gives exactly [`Content::len`] bytes or fails, and opens nothing
     /// before the first read.
     pub fn reader(&self) -> ContentReader {
-        ContentReader(match &self.0 {
-            Source::Inline(bytes) => Reader::Inline { bytes: Arc::clone(bytes), position: 0 },
-            Source::HostFile { path, len } => {
-                Reader::HostFile { path: Arc::clone(path), file: None, left: *len }
-            }
-            Source::Stored(blob) => Reader::Stored(blob.reader()),
-            Source::Sparse(sparse) => {
-                Reader::Sparse { sparse: Arc::clone(sparse), extent: 0, position: 0 }
-            }
-        })
+        ContentReader { content: self.clone(), position: 0, host_file: None }
     }
 }
 
 /// Reads a [`Content`] from start to end.
 #[derive(Debug)]
-pub struct ContentReader(Reader);
+pub struct ContentReader {
+    content: Content,
+    position: u64,
+    /// Opened once, and not for each read.
+    host_file: Option<File>,
+}
 
-#[derive(Debug)]
-enum Reader {
-    Inline { bytes: Arc<[u8]>, position: usize },
-    HostFile { path: Arc<Path>, file: Option<File>, left: u64 },
-    Stored(BlobReader),
-    Sparse { sparse: Arc<Sparse>, extent: usize, position: u64 },
+impl ContentReader {
+    /// Leaves out the next `len` bytes.
+    pub(crate) fn skip(&mut self, len: u64) {
+        self.position = self.position.saturating_add(len).min(self.content.len());
+    }
 }
 
 impl Read for ContentReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.0 {
-            Reader::Inline { bytes, position } => {
-                let read = (&bytes[*position..]).read(buffer)?;
-                *position += read;
-                Ok(read)
-            }
-            Reader::HostFile { path, file, left } => read_host(path, file, left, buffer),
-            Reader::Stored(reader) => reader.read(buffer),
-            Reader::Sparse { sparse, extent, position } => sparse.read(extent, position, buffer),
+        let left = usize::try_from(self.content.len() - self.position).unwrap_or(usize::MAX);
+        let len = buffer.len().min(left);
+        let buffer = &mut buffer[..len];
+        if buffer.is_empty() {
+            return Ok(0);
         }
+        let read = match &self.content.0 {
+            Source::HostFile { path, len } => {
+                let file = match &mut self.host_file {
+                    Some(file) => file,
+                    none => none.insert(open_host(path, *len)?),
+                };
+                match file.read_at(buffer, self.position)? {
+                    0 => return Err(changed(path)),
+                    read => read,
+                }
+            }
+            _ => {
+                self.content.read_at(buffer, self.position)?;
+                len
+            }
+        };
+        self.position += read as u64;
+        Ok(read)
     }
 }
 
-fn read_host(
-    path: &Path,
-    file: &mut Option<File>,
-    left: &mut u64,
-    buffer: &mut [u8],
-) -> io::Result<usize> {
-    let file = match file {
-        Some(file) => file,
-        None => file.insert(open_host(path, *left)?),
-    };
-    let wanted = buffer.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-    let read = file.read(&mut buffer[..wanted])?;
-    if read == 0 && wanted > 0 {
-        return Err(changed(path));
-    }
-    *left -= read as u64;
-    Ok(read)
+fn read_blob(blob: &Blob, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    blob.read_at(buffer, offset)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", blob.name())))
 }
 
 fn open_host(path: &Path, len: u64) -> io::Result<File> {
@@ -148,29 +171,30 @@ fn changed(path: &Path) -> io::Error {
 }
 
 impl Sparse {
-    /// Reads up to the end of the current extent or of the hole before it.
-    fn read(&self, extent: &mut usize, position: &mut u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let current = self.data.extents.get(*extent);
-        let (end, stored) = match current {
-            Some(part) if *position >= part.file_offset => {
-                let within = *position - part.file_offset;
-                (part.file_offset + part.len, Some(part.blob_offset + within))
+    fn ranges(&self) -> Vec<Range<u64>> {
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for extent in &self.data.extents {
+            let end = extent.file_offset + extent.len;
+            match ranges.last_mut() {
+                Some(last) if last.end == extent.file_offset => last.end = end,
+                _ => ranges.push(extent.file_offset..end),
             }
-            Some(part) => (part.file_offset, None),
-            None => (self.data.len, None),
-        };
-        let left = usize::try_from(end - *position).unwrap_or(usize::MAX);
-        let buffer = &mut buffer[..];
-        let len = buffer.len().min(left);
-        match stored {
-            Some(offset) => self.archive.read_at(&mut buffer[..len], offset)?,
-            None => buffer[..len].fill(0),
         }
-        *position += len as u64;
-        if stored.is_some() && *position == end {
-            *extent += 1;
+        ranges
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        buffer.fill(0);
+        let end = offset + buffer.len() as u64;
+        let extents = &self.data.extents;
+        let first = extents.partition_point(|part| part.file_offset + part.len <= offset);
+        for part in extents[first..].iter().take_while(|part| part.file_offset < end) {
+            let from = part.file_offset.max(offset);
+            let to = (part.file_offset + part.len).min(end);
+            let into = &mut buffer[(from - offset) as usize..(to - offset) as usize];
+            read_blob(&self.archive, into, part.blob_offset + (from - part.file_offset))?;
         }
-        Ok(len)
+        Ok(())
     }
 }
 
@@ -200,6 +224,14 @@ mod tests {
         ];
         let content = Content::in_tar(&archive, TarData { len: 10, extents });
         assert_eq!(all(&content), b"\0ABC\0\0DE\0\0");
+        assert_eq!(content.data_ranges(), [1..4, 6..8]);
+        for (offset, len) in [(0, 10), (2, 3), (4, 2), (5, 2), (7, 3), (10, 0)] {
+            let mut part = vec![9; len];
+            content.read_at(&mut part, offset as u64).unwrap();
+            assert_eq!(part, b"\0ABC\0\0DE\0\0"[offset..][..len], "{len} from {offset}");
+        }
+        assert!(content.read_at(&mut [0; 2], 9).is_err());
+        assert!(content.read_at(&mut [0; 2], u64::MAX).is_err());
         let empty = Content::in_tar(&archive, TarData { len: 0, extents: Vec::new() });
         assert_eq!(all(&empty), b"");
         let hole = Content::in_tar(&archive, TarData { len: 3, extents: Vec::new() });

@@ -3,7 +3,7 @@
 //! A [`Tree`] is what a container would see. It comes from layers ([`Tree::from_layers`]) and from
 //! editing; file data stays in the layers, on the host or in memory ([`Content`]). The changes of
 //! a build step go the other way, into a layer ([`LayerBuilder`]); a whole tree becomes the
-//! guest's root disk ([`write_squashfs`]).
+//! guest's root disk, as a file ([`write_squashfs`]) or in place ([`SquashfsView`]).
 //!
 //! Invariants:
 //! - Layers are hostile. Nothing is unpacked to the host, no path leads out of the tree, and the
@@ -30,5 +30,7 @@ pub use content::{Content, ContentReader};
 pub use error::Error;
 pub use layer_builder::LayerBuilder;
 pub use node::{Kind, Metadata, Node, Special};
-pub use squashfs::{RootfsWriter, SquashfsOptions, Warning, write_squashfs, write_tree};
+pub use squashfs::{
+    RootfsWriter, SquashfsOptions, SquashfsView, Warning, write_squashfs, write_tree,
+};
 pub use tree::{Entry, Follow, Tree, Walk};

@@ -3,14 +3,19 @@
 //! All blocks are stored uncompressed: the guest's processor is emulated, so decompressing there
 //! would cost several times what the whole start costs otherwise. What carries the image
 //! compresses it.
+//!
+//! There is one writer and two places for what it writes: a file, which holds equal files once and
+//! no blocks of zeros, and [`SquashfsView`], which reads the files' data from where it is.
 
 mod data;
+mod file_sink;
 mod format;
 mod ids;
 mod inodes;
 mod listing;
 mod metadata;
 mod nodes;
+mod view;
 mod writer;
 mod xattrs;
 
@@ -18,7 +23,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::{Content, Error, Kind, Metadata, Special, Tree};
-use writer::SquashfsWriter;
+use file_sink::FileSink;
+pub use view::SquashfsView;
+use writer::{Finished, SquashfsWriter};
 
 /// What receives a tree, entry by entry: parents first, sorted, the root directory first of all.
 /// Extended attributes come with the metadata.
@@ -34,8 +41,6 @@ pub trait RootfsWriter {
     fn node(&mut self, path: &Path, meta: &Metadata, special: Special) -> Result<(), Error>;
     /// A further name of the entry at `existing`, which came before and is no directory.
     fn hardlink(&mut self, path: &Path, existing: &Path) -> Result<(), Error>;
-    /// Completes the image and says what it could not represent.
-    fn finish(self) -> Result<Vec<Warning>, Error>;
 }
 
 /// Something of a tree that the image does not show as it should.
@@ -66,12 +71,14 @@ pub fn write_squashfs(
     out: &mut File,
     options: &SquashfsOptions,
 ) -> Result<Vec<Warning>, Error> {
-    let mut writer = SquashfsWriter::new(out)?;
+    let mut writer = SquashfsWriter::new(FileSink::new(out))?;
     write_tree(tree, &mut writer, options)?;
-    writer.finish()
+    let Finished { data, metadata, warnings } = writer.finish()?;
+    data.complete(&metadata)?;
+    Ok(warnings)
 }
 
-/// Feeds `tree` to `writer`, all but the last step.
+/// Feeds `tree` to `writer`.
 pub fn write_tree(
     tree: &Tree,
     writer: &mut impl RootfsWriter,

@@ -1,19 +1,25 @@
-//! File data: blocks, holes, fragments. Equal files are stored once.
+//! What is common to all places that file data can go: how files are cut into blocks, and the
+//! fragments that short files share.
 
-use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::FileExt;
+use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
 
-use sha2::{Digest, Sha256};
-
 use super::fits_u32;
-use super::format::{BLOCK_BYTES, FragmentEntry, HOLE, Superblock, stored};
+use super::format::{BLOCK_BYTES, FragmentEntry};
 use super::metadata::MetadataTable;
 use crate::limits::MAX_DATA_BLOCKS;
-use crate::{Content, ContentReader, Error};
+use crate::{Content, Error};
+
+/// Takes the data of files, in the order of the image.
+pub(super) trait DataSink {
+    /// Stores the file at `path`. One shorter than a block goes into a fragment, where the guest
+    /// reads it together with its neighbours; the end of a longer one is a short block.
+    fn file(&mut self, path: &Path, content: &Content) -> Result<FileData, Error>;
+
+    /// Completes the data.
+    fn finish(&mut self) -> Result<DataEnd, Error>;
+}
 
 /// Where a file's bytes are.
 #[derive(Clone, Debug)]
@@ -30,179 +36,132 @@ pub(super) struct FileData {
     pub(super) fragment: Option<(u32, u32)>,
 }
 
-/// Writes file data from the end of the superblock on. Holds one block and one fragment.
+/// What the tables need to know of the data.
 #[derive(Debug)]
-pub(super) struct DataWriter<'a> {
-    out: &'a mut File,
-    position: u64,
-    /// Blocks of all files so far, holes included.
-    blocks: u64,
-    fragment: Vec<u8>,
-    fragments: u32,
-    fragment_table: MetadataTable,
-    /// Files by a hash that nobody can forge: one made to collide with a program would take the
-    /// program's place.
-    known: HashMap<[u8; 32], FileData>,
+pub(super) struct DataEnd {
+    /// Where the data ends, in bytes from the image's start.
+    pub(super) position: u64,
+    pub(super) fragments: u32,
+    pub(super) fragment_table: MetadataTable,
 }
 
-impl<'a> DataWriter<'a> {
-    pub(super) fn new(out: &'a mut File) -> Self {
-        Self {
-            out,
-            position: Superblock::BYTES as u64,
-            blocks: 0,
-            fragment: Vec::with_capacity(BLOCK_BYTES),
-            fragments: 0,
-            fragment_table: MetadataTable::default(),
-            known: HashMap::new(),
-        }
-    }
+/// Whether a file of `len` bytes lies in a fragment.
+pub(super) fn is_short(len: u64) -> bool {
+    len < BLOCK_BYTES as u64
+}
 
-    /// Stores the file at `path`. One shorter than a block goes into a fragment, where the guest
-    /// reads it together with its neighbours; the end of a longer one is a short block.
-    pub(super) fn file(&mut self, path: &Path, content: &Content) -> Result<FileData, Error> {
-        let mut input = Input::new(path, content);
-        let (start, len) = (self.position, input.left);
-        self.count_blocks(path, len.div_ceil(BLOCK_BYTES as u64))?;
-        let (blocks, sparse) = if len < BLOCK_BYTES as u64 {
-            Default::default()
-        } else {
-            self.write_blocks(&mut input)?
-        };
-        input.read_block()?;
-        input.hash.update(&input.block);
-        let digest = input.hash.finalize().into();
-        if let Some(same) = self.known.get(&digest) {
-            // What comes next is written over the second copy.
-            self.position = start;
-            return Ok(same.clone());
-        }
-        let fragment = self.add_to_fragment(&input.block)?;
-        let data = FileData { start, len, sparse, blocks: blocks.into(), fragment };
-        self.known.insert(digest, data.clone());
-        Ok(data)
-    }
+/// The blocks of a file, the last of which may be short.
+pub(super) fn blocks(len: u64) -> impl Iterator<Item = Range<u64>> {
+    let block = BLOCK_BYTES as u64;
+    (0..len.div_ceil(block))
+        .map(move |index| index * block..(index + 1).saturating_mul(block).min(len))
+}
 
-    fn count_blocks(&mut self, path: &Path, blocks: u64) -> Result<(), Error> {
-        self.blocks = self.blocks.saturating_add(blocks);
-        if self.blocks > MAX_DATA_BLOCKS {
+/// Counts the blocks of all files, holes included, against the cap.
+#[derive(Debug, Default)]
+pub(super) struct BlockCount(u64);
+
+impl BlockCount {
+    pub(super) fn add(&mut self, path: &Path, len: u64) -> Result<(), Error> {
+        self.0 = self.0.saturating_add(len.div_ceil(BLOCK_BYTES as u64));
+        if self.0 > MAX_DATA_BLOCKS {
             let what = format!("with `{}`, the data of all files, holes included,", path.display());
             return Err(Error::TooLarge { what, limit: MAX_DATA_BLOCKS as usize, unit: "blocks" });
         }
         Ok(())
     }
+}
 
-    /// Writes all of `input` and returns the blocks' lengths and the number of bytes in holes.
-    fn write_blocks(&mut self, input: &mut Input<'_>) -> Result<(Vec<u32>, u64), Error> {
-        let (mut lens, mut sparse) = (Vec::new(), 0);
-        while input.left > 0 {
-            input.read_block()?;
-            let stored_len = self.write_block(&input.block)?;
-            input.hash.update(stored_len.to_le_bytes());
-            if stored_len == HOLE {
-                sparse += input.block.len() as u64;
-            } else {
-                input.hash.update(&input.block);
-            }
-            lens.push(stored_len);
-        }
-        Ok((lens, sparse))
+/// The table of fragments and how full the current one is.
+#[derive(Debug, Default)]
+pub(super) struct Fragments {
+    count: u32,
+    fill: usize,
+    table: MetadataTable,
+}
+
+impl Fragments {
+    /// Whether the current fragment must be written before `len` more bytes.
+    pub(super) fn is_full(&self, len: usize) -> bool {
+        self.fill + len > BLOCK_BYTES
     }
 
-    /// Writes a block unless it is zeros, and returns its length as the format has it.
-    fn write_block(&mut self, block: &[u8]) -> Result<u32, Error> {
-        if is_zero(block) {
-            return Ok(HOLE);
-        }
-        self.write(block)?;
-        Ok(stored(block.len()))
+    /// Bytes in the current fragment.
+    pub(super) fn fill(&self) -> usize {
+        self.fill
     }
 
-    fn add_to_fragment(&mut self, bytes: &[u8]) -> Result<Option<(u32, u32)>, Error> {
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        if self.fragment.len() + bytes.len() > BLOCK_BYTES {
-            self.flush_fragment()?;
-        }
-        let offset = self.fragment.len() as u32;
-        self.fragment.extend_from_slice(bytes);
-        Ok(Some((self.fragments, offset)))
+    /// Takes `len` bytes, for which there is room; says where they are. Nothing is nowhere.
+    pub(super) fn take(&mut self, len: usize) -> Option<(u32, u32)> {
+        let place = (self.count, self.fill as u32);
+        self.fill += len;
+        (len > 0).then_some(place)
     }
 
-    fn flush_fragment(&mut self) -> Result<(), Error> {
-        let fragment = std::mem::take(&mut self.fragment);
-        let entry = FragmentEntry { start: self.position, len: fragment.len() };
-        self.write(&fragment)?;
-        self.fragment_table.push(&entry.encode());
-        let fragments = u64::from(self.fragments) + 1;
-        self.fragments = fits_u32("the number of fragments", fragments, "fragments")?;
-        self.fragment = fragment;
-        self.fragment.clear();
+    /// The current fragment lies from byte `start` of the image on; what follows is the next one.
+    pub(super) fn end(&mut self, start: u64) -> Result<(), Error> {
+        self.table.push(&FragmentEntry { start, len: self.fill }.encode());
+        let count = u64::from(self.count) + 1;
+        self.count = fits_u32("the number of fragments", count, "fragments")?;
+        self.fill = 0;
         Ok(())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.out.write_all_at(bytes, self.position).map_err(Error::write("the squashfs image"))?;
-        self.position += bytes.len() as u64;
-        Ok(())
+    /// What the tables need to know, once all is written and the data ends at `position`.
+    pub(super) fn finish(&mut self, position: u64) -> DataEnd {
+        let fragment_table = std::mem::take(&mut self.table);
+        DataEnd { position, fragments: self.count, fragment_table }
+    }
+}
+
+/// Says of one block after the other whether it is a hole.
+pub(super) struct Holes {
+    /// What is no hole, the next one last.
+    data: Vec<Range<u64>>,
+}
+
+impl Holes {
+    pub(super) fn of(content: &Content) -> Self {
+        let mut data = content.data_ranges();
+        data.reverse();
+        Self { data }
     }
 
-    /// Completes the data.
-    pub(super) fn finish(mut self) -> Result<Written<'a>, Error> {
-        if !self.fragment.is_empty() {
-            self.flush_fragment()?;
+    /// Whether no data is within `block`. Blocks must ascend.
+    pub(super) fn cover(&mut self, block: &Range<u64>) -> bool {
+        while self.data.last().is_some_and(|data| data.end <= block.start) {
+            self.data.pop();
         }
-        Ok(Written {
-            out: self.out,
-            end: self.position,
-            fragments: self.fragments,
-            fragment_table: self.fragment_table,
-        })
+        self.data.last().is_none_or(|data| data.start >= block.end)
     }
 }
 
-/// A file that is being read and hashed.
-struct Input<'a> {
-    path: &'a Path,
-    reader: ContentReader,
-    /// Bytes not read yet.
-    left: u64,
-    block: Vec<u8>,
-    /// Of the length, the blocks' lengths and the data: so holes need not be hashed, and equal
-    /// input means equal files.
-    hash: Sha256,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<'a> Input<'a> {
-    fn new(path: &'a Path, content: &Content) -> Self {
-        let left = content.len();
-        let hash = Sha256::new_with_prefix(left.to_le_bytes());
-        Self { path, reader: content.reader(), left, block: Vec::new(), hash }
+    #[test]
+    fn files_are_cut_into_blocks() {
+        let block = BLOCK_BYTES as u64;
+        for (len, last) in [
+            (1, 0..1),
+            (block, 0..block),
+            (block + 1, block..block + 1),
+            (3 * block - 1, 2 * block..3 * block - 1),
+        ] {
+            assert_eq!(blocks(len).last(), Some(last), "{len}");
+        }
+        assert_eq!(blocks(0).count(), 0);
     }
 
-    /// Reads the next block, the last of which is shorter; after it, an empty one.
-    fn read_block(&mut self) -> Result<(), Error> {
-        let len = self.left.min(BLOCK_BYTES as u64) as usize;
-        self.block.resize(len, 0);
-        self.reader.read_exact(&mut self.block).map_err(Error::content(self.path))?;
-        self.left -= len as u64;
-        Ok(())
+    #[test]
+    fn holes_are_what_lies_between_the_data() {
+        let mut holes = Holes { data: vec![50..60, 20..30, 5..6] };
+        for (block, hole) in
+            [(0..5, true), (5..10, false), (10..20, true), (20..25, false), (25..50, false)]
+        {
+            assert_eq!(holes.cover(&block), hole, "{block:?}");
+        }
+        assert!(!holes.cover(&(50..55)) && holes.cover(&(60..99)));
     }
-}
-
-/// What is left when all data is written.
-#[derive(Debug)]
-pub(super) struct Written<'a> {
-    pub(super) out: &'a mut File,
-    /// Where the data ends.
-    pub(super) end: u64,
-    pub(super) fragments: u32,
-    pub(super) fragment_table: MetadataTable,
-}
-
-fn is_zero(block: &[u8]) -> bool {
-    // Word by word: tests of files with gigabytes of zeros spend their time here.
-    let (words, rest) = block.as_chunks::<16>();
-    words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)
 }

@@ -1,8 +1,5 @@
 //! Metadata blocks: tables of 8 KiB blocks, and the lookup tables that list where blocks are.
 
-use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
-
 use super::fits_u32;
 use super::format::{METADATA_BYTES, METADATA_STORED, MetadataRef};
 use crate::Error;
@@ -39,58 +36,54 @@ pub(super) fn block_start(position: u64) -> u64 {
     position / METADATA_BYTES as u64 * STORED_BYTES
 }
 
-/// Writes tables one after another.
+/// Collects tables as they lie in the image, one after another.
 #[derive(Debug)]
-pub(super) struct TableWriter<'a> {
-    out: BufWriter<&'a mut File>,
-    position: u64,
+pub(super) struct TableWriter {
+    start: u64,
+    bytes: Vec<u8>,
 }
 
-impl<'a> TableWriter<'a> {
-    /// Writes to `out` from `position` on.
-    pub(super) fn new(out: &'a mut File, position: u64) -> Result<Self, Error> {
-        out.seek(SeekFrom::Start(position)).map_err(write_error)?;
-        Ok(Self { out: BufWriter::new(out), position })
+impl TableWriter {
+    /// Tables that lie from byte `start` of the image on.
+    pub(super) fn new(start: u64) -> Self {
+        Self { start, bytes: Vec::new() }
     }
 
     /// Bytes from the image's start.
     pub(super) fn position(&self) -> u64 {
-        self.position
+        self.start + self.bytes.len() as u64
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.position += bytes.len() as u64;
-        self.out.write_all(bytes).map_err(write_error)
-    }
-
-    /// Writes the table's blocks and returns where each starts.
-    pub(super) fn blocks(&mut self, table: &MetadataTable) -> Result<Vec<u64>, Error> {
+    /// Adds the table's blocks and returns where each starts.
+    pub(super) fn blocks(&mut self, table: &MetadataTable) -> Vec<u64> {
         let mut starts = Vec::new();
         for block in table.0.chunks(METADATA_BYTES) {
-            starts.push(self.position);
-            self.bytes(&(block.len() as u16 | METADATA_STORED).to_le_bytes())?;
-            self.bytes(block)?;
+            starts.push(self.position());
+            self.bytes.extend_from_slice(&(block.len() as u16 | METADATA_STORED).to_le_bytes());
+            self.bytes.extend_from_slice(block);
         }
-        Ok(starts)
+        starts
     }
 
-    /// Writes the table's blocks and after them `head` and the list of where they start. Returns
+    /// Adds the table's blocks and after them `head` and the list of where they start. Returns
     /// where `head` is, which is what the superblock refers to.
-    pub(super) fn lookup(&mut self, table: &MetadataTable, head: &[u8]) -> Result<u64, Error> {
-        let starts = self.blocks(table)?;
-        let start = self.position;
-        self.bytes(head)?;
-        starts.iter().try_for_each(|block| self.bytes(&block.to_le_bytes()))?;
-        Ok(start)
+    pub(super) fn lookup(&mut self, table: &MetadataTable, head: &[u8]) -> u64 {
+        let starts = self.blocks(table);
+        let start = self.position();
+        self.bytes.extend_from_slice(head);
+        starts.iter().for_each(|block| self.bytes.extend_from_slice(&block.to_le_bytes()));
+        start
     }
 
-    pub(super) fn finish(mut self) -> Result<(), Error> {
-        self.out.flush().map_err(write_error)
+    /// Zeros up to a multiple of `unit` bytes from the image's start.
+    pub(super) fn pad(&mut self, unit: u64) {
+        let padding = self.position().next_multiple_of(unit) - self.position();
+        self.bytes.resize(self.bytes.len() + padding as usize, 0);
     }
-}
 
-fn write_error(source: std::io::Error) -> Error {
-    Error::write("the squashfs image")(source)
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
 }
 
 #[cfg(test)]

@@ -1,43 +1,61 @@
 //! From the calls of a tree to the parts of an image, and the image's layout: superblock, data,
 //! then the tables in the one order that Linux accepts.
 
-use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::data::{DataWriter, Written};
+use super::data::{DataEnd, DataSink};
 use super::format::{FileType, NO_TABLE, Superblock, XattrIdTable};
 use super::ids::IdTable;
-use super::inodes::{InodeTables, inode_tables};
+use super::inodes::inode_tables;
 use super::metadata::TableWriter;
 use super::nodes::{Attributes, Body, Nodes};
 use super::xattrs::{XattrTable, is_representable};
 use super::{RootfsWriter, Warning, fits_u32};
 use crate::limits::MAX_PATH_BYTES;
 use crate::node::check_len;
-use crate::{Content, Error, Metadata, Special};
+use crate::{Content, Error, Metadata as NodeMetadata, Special};
 
 /// The image's length is a multiple of this, as loop devices and disks want it.
 const PADDING_BYTES: u64 = 4096;
 
-/// Writes file data at once and all else when it is finished.
+/// Hands on file data at once and lays out all else when it is finished.
 #[derive(Debug)]
-pub(super) struct SquashfsWriter<'a> {
-    data: DataWriter<'a>,
+pub(super) struct SquashfsWriter<S> {
+    data: S,
     nodes: Nodes,
     ids: IdTable,
     xattrs: XattrTable,
     warnings: Vec<Warning>,
 }
 
-impl<'a> SquashfsWriter<'a> {
-    pub(super) fn new(out: &'a mut File) -> Result<Self, Error> {
+/// All of an image but the file data, which is between its two parts.
+#[derive(Debug)]
+pub(super) struct Metadata {
+    /// Where the image starts.
+    pub(super) superblock: Vec<u8>,
+    /// Where the tables start: the data's end.
+    pub(super) tables_start: u64,
+    /// Up to the image's end.
+    pub(super) tables: Vec<u8>,
+}
+
+/// What is left when a tree is laid out.
+#[derive(Debug)]
+pub(super) struct Finished<S> {
+    pub(super) data: S,
+    pub(super) metadata: Metadata,
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl<S: DataSink> SquashfsWriter<S> {
+    /// A writer that gives the data of files to `data`.
+    pub(super) fn new(data: S) -> Result<Self, Error> {
         let mut ids = IdTable::default();
         let root = ids.index(0)?;
         let root = Attributes { mode: 0o755, uid: root, gid: root, mtime: 0, xattr: None };
         Ok(Self {
-            data: DataWriter::new(out),
+            data,
             nodes: Nodes::new(root),
             ids,
             xattrs: XattrTable::default(),
@@ -45,7 +63,7 @@ impl<'a> SquashfsWriter<'a> {
         })
     }
 
-    fn attributes(&mut self, path: &Path, meta: &Metadata) -> Result<Attributes, Error> {
+    fn attributes(&mut self, path: &Path, meta: &NodeMetadata) -> Result<Attributes, Error> {
         for name in meta.xattrs.keys().filter(|name| !is_representable(name)) {
             let name = String::from_utf8_lossy(name).into_owned();
             self.warnings.push(Warning::XattrDropped { path: path.to_owned(), name });
@@ -62,17 +80,24 @@ impl<'a> SquashfsWriter<'a> {
     fn add(
         &mut self,
         path: &Path,
-        meta: &Metadata,
+        meta: &NodeMetadata,
         file_type: FileType,
         body: Body,
     ) -> Result<(), Error> {
         let attributes = self.attributes(path, meta)?;
         self.nodes.add(path, attributes, file_type, body)
     }
+
+    /// Completes the image's parts.
+    pub(super) fn finish(mut self) -> Result<Finished<S>, Error> {
+        let end = self.data.finish()?;
+        let metadata = metadata(&end, &self.nodes, &self.ids, &self.xattrs)?;
+        Ok(Finished { data: self.data, metadata, warnings: self.warnings })
+    }
 }
 
-impl RootfsWriter for SquashfsWriter<'_> {
-    fn dir(&mut self, path: &Path, meta: &Metadata) -> Result<(), Error> {
+impl<S: DataSink> RootfsWriter for SquashfsWriter<S> {
+    fn dir(&mut self, path: &Path, meta: &NodeMetadata) -> Result<(), Error> {
         let attributes = self.attributes(path, meta)?;
         if path == Path::new("/") {
             self.nodes.set_root(attributes);
@@ -81,19 +106,19 @@ impl RootfsWriter for SquashfsWriter<'_> {
         self.nodes.add_directory(path, attributes)
     }
 
-    fn file(&mut self, path: &Path, meta: &Metadata, content: &Content) -> Result<(), Error> {
+    fn file(&mut self, path: &Path, meta: &NodeMetadata, content: &Content) -> Result<(), Error> {
         let data = self.data.file(path, content)?;
         self.add(path, meta, FileType::Regular, Body::Regular(data))
     }
 
-    fn symlink(&mut self, path: &Path, meta: &Metadata, target: &Path) -> Result<(), Error> {
+    fn symlink(&mut self, path: &Path, meta: &NodeMetadata, target: &Path) -> Result<(), Error> {
         let target = target.as_os_str().as_bytes();
         // The kernel calls a target that fills a page a corrupted image.
         check_len("a symbolic link's target", target.len(), MAX_PATH_BYTES - 1)?;
         self.add(path, meta, FileType::Symlink, Body::Symlink(target.into()))
     }
 
-    fn node(&mut self, path: &Path, meta: &Metadata, special: Special) -> Result<(), Error> {
+    fn node(&mut self, path: &Path, meta: &NodeMetadata, special: Special) -> Result<(), Error> {
         let (file_type, body) = match special {
             Special::CharDevice { major, minor } => {
                 (FileType::CharDevice, Body::Device(device(major, minor)))
@@ -110,58 +135,52 @@ impl RootfsWriter for SquashfsWriter<'_> {
     fn hardlink(&mut self, path: &Path, existing: &Path) -> Result<(), Error> {
         self.nodes.link(path, existing)
     }
-
-    fn finish(self) -> Result<Vec<Warning>, Error> {
-        let written = self.data.finish()?;
-        let tables = inode_tables(&self.nodes)?;
-        write_image(written, &tables, &self.ids, &self.xattrs)?;
-        Ok(self.warnings)
-    }
 }
 
-fn write_image(
-    data: Written<'_>,
-    tables: &InodeTables,
+/// Lays out superblock and tables around the data.
+fn metadata(
+    data: &DataEnd,
+    nodes: &Nodes,
     ids: &IdTable,
     xattrs: &XattrTable,
-) -> Result<(), Error> {
-    let Written { out: file, end, fragments, fragment_table } = data;
-    let mut out = TableWriter::new(file, end)?;
+) -> Result<Metadata, Error> {
+    let tables = inode_tables(nodes)?;
+    let mut out = TableWriter::new(data.position);
     let inode_table_start = out.position();
-    out.blocks(&tables.inodes)?;
+    out.blocks(&tables.inodes);
     let directory_table_start = out.position();
-    out.blocks(&tables.directories)?;
+    out.blocks(&tables.directories);
     let mut superblock = Superblock {
         inodes: tables.count,
-        fragments,
+        fragments: data.fragments,
         ids: ids.count(),
         root_inode: tables.root,
         inode_table_start,
         directory_table_start,
-        fragment_table_start: out.lookup(&fragment_table, &[])?,
-        lookup_table_start: out.lookup(&tables.lookup, &[])?,
-        id_table_start: out.lookup(ids.table(), &[])?,
-        xattr_id_table_start: write_xattrs(&mut out, xattrs)?,
+        fragment_table_start: out.lookup(&data.fragment_table, &[]),
+        lookup_table_start: out.lookup(&tables.lookup, &[]),
+        id_table_start: out.lookup(ids.table(), &[]),
+        xattr_id_table_start: add_xattrs(&mut out, xattrs)?,
         bytes_used: 0,
     };
     superblock.bytes_used = out.position();
-    let len = superblock.bytes_used.next_multiple_of(PADDING_BYTES);
-    out.bytes(&vec![0; (len - superblock.bytes_used) as usize])?;
-    out.finish()?;
-    file.write_all_at(&superblock.encode(), 0)
-        .and_then(|()| file.set_len(len))
-        .map_err(Error::write("the squashfs image"))
+    out.pad(PADDING_BYTES);
+    Ok(Metadata {
+        superblock: superblock.encode(),
+        tables_start: data.position,
+        tables: out.into_bytes(),
+    })
 }
 
-fn write_xattrs(out: &mut TableWriter<'_>, xattrs: &XattrTable) -> Result<u64, Error> {
+fn add_xattrs(out: &mut TableWriter, xattrs: &XattrTable) -> Result<u64, Error> {
     if xattrs.count() == 0 {
         return Ok(NO_TABLE);
     }
     let xattr_table_start = out.position();
-    out.blocks(xattrs.attributes())?;
+    out.blocks(xattrs.attributes());
     let xattr_ids = fits_u32("the sets of extended attributes", xattrs.count() as u64, "sets")?;
     let head = XattrIdTable { xattr_table_start, xattr_ids }.encode();
-    out.lookup(xattrs.sets(), &head)
+    Ok(out.lookup(xattrs.sets(), &head))
 }
 
 /// Linux' `new_encode_dev`: 12 bits of major number amid 20 bits of minor number.

@@ -11,7 +11,7 @@ use lithify_rootfs::{Content, Kind, Tree};
 
 use crate::compare::assert_same;
 use crate::sample::{everything, file, node, tree};
-use crate::tools::{Mount, is_root, run, unsquashfs, write};
+use crate::tools::{Mount, WRITERS, is_root, run, unsquashfs, write};
 
 #[test]
 fn the_superblock_says_uncompressed() {
@@ -43,31 +43,40 @@ fn unsquashfs_extracts_the_same_tree() {
         println!("skipped: only root may make devices and give files away");
         return;
     }
-    let (tree, dir) = (everything(), tempfile::tempdir().unwrap());
-    assert!(write(&tree, dir.path()).is_empty());
-    if unsquashfs(dir.path(), &["-xattrs", "-no-progress", "image"]).is_some() {
-        assert_same(&tree, &dir.path().join("squashfs-root"));
+    let tree = everything();
+    for write in WRITERS {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(write(&tree, dir.path()).is_empty());
+        if unsquashfs(dir.path(), &["-xattrs", "-no-progress", "image"]).is_some() {
+            assert_same(&tree, &dir.path().join("squashfs-root"));
+        }
     }
 }
 
 #[test]
 fn the_kernel_shows_the_same_tree() {
-    let (tree, dir) = (everything(), tempfile::tempdir().unwrap());
-    write(&tree, dir.path());
-    if let Some(mount) = Mount::new(dir.path()) {
-        assert_same(&tree, mount.root());
+    let tree = everything();
+    for write in WRITERS {
+        let dir = tempfile::tempdir().unwrap();
+        write(&tree, dir.path());
+        if let Some(mount) = Mount::new(dir.path()) {
+            assert_same(&tree, mount.root());
+        }
     }
 }
 
 #[test]
 fn an_empty_tree_is_an_image_too() {
-    let (tree, dir) = (Tree::new(), tempfile::tempdir().unwrap());
-    write(&tree, dir.path());
-    if let Some(listing) = unsquashfs(dir.path(), &["-l", "image"]) {
-        assert_eq!(listing.trim(), "squashfs-root");
-    }
-    if let Some(mount) = Mount::new(dir.path()) {
-        assert_same(&tree, mount.root());
+    let tree = Tree::new();
+    for write in WRITERS {
+        let dir = tempfile::tempdir().unwrap();
+        write(&tree, dir.path());
+        if let Some(listing) = unsquashfs(dir.path(), &["-l", "image"]) {
+            assert_eq!(listing.trim(), "squashfs-root");
+        }
+        if let Some(mount) = Mount::new(dir.path()) {
+            assert_same(&tree, mount.root());
+        }
     }
 }
 
@@ -148,16 +157,19 @@ fn a_sparse_file_of_six_gigabytes_takes_no_space() {
     }
     let mut tree = Tree::new();
     tree.apply_layer(&Blob::open(&dir.path().join("layer")).unwrap()).unwrap();
-    write(&tree, dir.path());
-    assert!(fs::metadata(dir.path().join("image")).unwrap().len() < 1 << 20);
-    if unsquashfs(dir.path(), &["-no-xattrs", "-no-progress", "image"]).is_some() {
-        assert_pieces(&dir.path().join("squashfs-root/source"), LEN, &PIECES);
-    }
-    if let Some(mount) = Mount::new(dir.path()) {
-        let huge = mount.root().join("source");
-        assert_pieces(&huge, LEN, &PIECES);
-        // Two blocks and a tail: holes do not count.
-        assert_eq!(huge.metadata().unwrap().blocks(), (2 * 65_536 + 12_345_u64).div_ceil(512));
+    for write in WRITERS {
+        let dir = tempfile::tempdir().unwrap();
+        write(&tree, dir.path());
+        assert!(fs::metadata(dir.path().join("image")).unwrap().len() < 1 << 20);
+        if unsquashfs(dir.path(), &["-no-xattrs", "-no-progress", "image"]).is_some() {
+            assert_pieces(&dir.path().join("squashfs-root/source"), LEN, &PIECES);
+        }
+        if let Some(mount) = Mount::new(dir.path()) {
+            let huge = mount.root().join("source");
+            assert_pieces(&huge, LEN, &PIECES);
+            // Two blocks and a tail: holes do not count.
+            assert_eq!(huge.metadata().unwrap().blocks(), (2 * 65_536 + 12_345_u64).div_ceil(512));
+        }
     }
 }
 

@@ -1,17 +1,35 @@
 //! Foreign programs. Where one is missing or a right is, the test says so and passes.
 
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use lithify_rootfs::{SquashfsOptions, Tree, Warning, write_squashfs};
+use lithify_rootfs::{SquashfsOptions, SquashfsView, Tree, Warning, write_squashfs};
 
 /// Writes the image to `dir` and returns its warnings.
 pub(crate) fn write(tree: &Tree, dir: &Path) -> Vec<Warning> {
     let mut out = File::create(dir.join("image")).unwrap();
     write_squashfs(tree, &mut out, &SquashfsOptions::default()).unwrap()
 }
+
+/// Writes the image to `dir` as [`SquashfsView`] has it, and returns its warnings.
+pub(crate) fn write_view(tree: &Tree, dir: &Path) -> Vec<Warning> {
+    let (view, warnings) = SquashfsView::new(tree, &SquashfsOptions::default()).unwrap();
+    let out = File::create(dir.join("image")).unwrap();
+    let mut buffer = vec![0; 1 << 20];
+    let mut position = 0;
+    while position < view.len() {
+        let len = (view.len() - position).min(1 << 20) as usize;
+        view.read_at(&mut buffer[..len], position).unwrap();
+        out.write_all_at(&buffer[..len], position).unwrap();
+        position += len as u64;
+    }
+    warnings
+}
+
+/// The two ways to write an image.
+pub(crate) const WRITERS: [fn(&Tree, &Path) -> Vec<Warning>; 2] = [write, write_view];
 
 pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)

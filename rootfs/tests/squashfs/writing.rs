@@ -4,7 +4,9 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use lithify_image::Blob;
-use lithify_rootfs::{Content, Error, Kind, LayerBuilder, SquashfsOptions, Tree, write_squashfs};
+use lithify_rootfs::{
+    Content, Error, Kind, LayerBuilder, SquashfsOptions, SquashfsView, Tree, write_squashfs,
+};
 
 use crate::compare::assert_same;
 use crate::sample::{BLOCK, everything, file, node, noise, tree};
@@ -27,6 +29,34 @@ fn equal_trees_give_equal_bytes() {
     write_squashfs(&everything(), &mut out, &SquashfsOptions::default()).unwrap();
     assert!(one == fs::read(dir.path().join("image")).unwrap());
     assert_eq!(one.len() % 4096, 0);
+}
+
+#[test]
+fn a_view_reads_the_same_from_any_place() {
+    let (view, _) = SquashfsView::new(&everything(), &SquashfsOptions::default()).unwrap();
+    let mut whole = vec![0; view.len() as usize];
+    view.read_at(&mut whole, 0).unwrap();
+    for (offset, len) in [(0, 1), (95, 2), (BLOCK - 1, 3 * BLOCK), (whole.len() - 5000, 5000)]
+        .into_iter()
+        .chain((0..500).map(|i| (i * 7919 % (whole.len() - 9999), i * 20)))
+    {
+        let mut part = vec![0xaa; len];
+        view.read_at(&mut part, offset as u64).unwrap();
+        assert!(part == whole[offset..][..len], "{len} bytes from {offset}");
+    }
+    for offset in [whole.len() as u64 - 1, u64::MAX] {
+        let error = view.read_at(&mut [0; 2], offset).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{offset}");
+    }
+}
+
+#[test]
+fn a_view_is_laid_out_without_reading_and_says_which_source_is_gone() {
+    let gone = Kind::File(Content::host_file("/nonexistent/source", 3 * BLOCK as u64));
+    let tree = tree([("f", node(0o644, gone))]);
+    let (view, _) = SquashfsView::new(&tree, &SquashfsOptions::default()).unwrap();
+    let message = view.read_at(&mut [0; 200], 0).unwrap_err().to_string();
+    assert!(message.contains("/nonexistent/source"), "{message}");
 }
 
 #[test]
