@@ -1,6 +1,6 @@
 //! The control port: a `u32` length, a tag byte, a payload; the length counts tag and payload.
 
-use crate::process::StartRequest;
+use crate::start::StartRequest;
 use crate::wire::{Decoder, Encoder, WireError};
 
 /// Longest frame that either side accepts: argv and env may be as large as a kernel's `execve`
@@ -8,10 +8,13 @@ use crate::wire::{Decoder, Encoder, WireError};
 pub const MAX_FRAME_LEN: u32 = 16 << 20;
 
 /// One message on the control port.
+#[expect(clippy::large_enum_variant, reason = "frames are few, and none is kept")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
     /// Guest: everything is mounted and waiting; freeze now.
     Ready,
+    /// Guest: the archive on the export port is whole; the next byte there begins another.
+    Archived,
     /// Guest: the container process has ended with this code and its output is drained.
     Exit(u32),
     /// Guest: the container process could not start.
@@ -30,6 +33,7 @@ pub enum Frame {
 const READY: u8 = 1;
 const EXIT: u8 = 2;
 const FAILED: u8 = 3;
+const ARCHIVED: u8 = 4;
 const START: u8 = 16;
 const SIGNAL: u8 = 17;
 
@@ -44,6 +48,9 @@ impl Frame {
         match self {
             Self::Ready => {
                 to.u8(READY);
+            }
+            Self::Archived => {
+                to.u8(ARCHIVED);
             }
             Self::Exit(code) => {
                 to.u8(EXIT).u32(*code);
@@ -67,6 +74,7 @@ impl Frame {
         let mut from = Decoder::new(body);
         let frame = match from.u8()? {
             READY => Self::Ready,
+            ARCHIVED => Self::Archived,
             EXIT => Self::Exit(from.u32()?),
             FAILED => Self::Failed { code: from.u32()?, message: from.bytes()? },
             START => Self::Start(StartRequest::decode(&mut from)?),
@@ -115,6 +123,18 @@ impl FrameReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Mount, MountKind, Network, Volume};
+
+    fn mounts() -> Vec<Mount> {
+        let kinds = [
+            MountKind::Bind { volume: 1, file: Some(b"f".to_vec()), writable: true },
+            MountKind::Cache { volume: 2 },
+            MountKind::Tmpfs { size: Some(1 << 40) },
+            MountKind::Tmpfs { size: None },
+            MountKind::File { content: vec![0xff; 9], mode: 0o400, uid: 1, gid: 2 },
+        ];
+        kinds.map(|kind| Mount { target: b"/t".to_vec(), kind }).to_vec()
+    }
 
     fn start() -> Frame {
         Frame::Start(StartRequest {
@@ -125,6 +145,18 @@ mod tests {
             hostname: b"stone".to_vec(),
             realtime_ns: u64::MAX,
             entropy: [7; crate::THAW_ENTROPY_LEN],
+            volumes: vec![Volume { offset: 0, len: 512 }, Volume { offset: 1 << 40, len: 4096 }],
+            mounts: mounts(),
+            network: Some(Network {
+                ipv4: [10, 0, 2, 15].into(),
+                ipv4_prefix: 24,
+                ipv4_gateway: [10, 0, 2, 2].into(),
+                ipv6: std::net::Ipv6Addr::LOCALHOST,
+                ipv6_prefix: 64,
+                ipv6_gateway: std::net::Ipv6Addr::UNSPECIFIED,
+                mtu: 1500,
+            }),
+            privileged: true,
             export: true,
         })
     }
@@ -135,6 +167,7 @@ mod tests {
             Frame::Ready,
             start(),
             Frame::Signal(15),
+            Frame::Archived,
             Frame::Failed { code: 127, message: b"no such file".to_vec() },
             Frame::Exit(137),
         ];

@@ -8,14 +8,24 @@
 
 mod boot;
 mod frame;
+mod mount;
+mod network;
 mod overrides;
 mod process;
+mod start;
 pub mod wire;
 
 pub use boot::{BootConfig, ENTROPY_SEED_LEN};
 pub use frame::{Frame, FrameReader, MAX_FRAME_LEN};
+pub use mount::{Mount, MountKind, Volume};
+pub use network::Network;
 pub use overrides::Overrides;
-pub use process::{ImageProcess, StartRequest, THAW_ENTROPY_LEN};
+pub use process::ImageProcess;
+pub use start::{StartRequest, THAW_ENTROPY_LEN};
+
+/// Word on the kernel's command line of a guest whose disk comes with the start request: init says
+/// `Ready` without it, and makes the container afterwards.
+pub const ROOT_AT_START: &str = "root_at_start=1";
 
 /// Names of the virtio-console ports, as the guest reads them in
 /// `/sys/class/virtio-ports/*/name`, in port-number order.
@@ -28,7 +38,7 @@ pub mod port {
     pub const STDOUT: &str = "lithify.stdout";
     /// The container's standard error.
     pub const STDERR: &str = "lithify.stderr";
-    /// One layer's tar from a guest whose start request asks for it, whole before its exit code.
+    /// Layers' tars from a guest whose start request asks for them.
     pub const EXPORT: &str = "lithify.export";
     /// All ports; the index is the virtio-console port number.
     pub const ALL: [&str; 5] = [CONTROL, STDIN, STDOUT, STDERR, EXPORT];

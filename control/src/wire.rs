@@ -77,6 +77,16 @@ impl Encoder {
         self
     }
 
+    /// Count, then each value as `encode` writes it.
+    ///
+    /// # Panics
+    /// If there are 2^32 values or more.
+    pub(crate) fn each<T>(&mut self, values: &[T], encode: impl Fn(&T, &mut Self)) -> &mut Self {
+        self.u32(u32::try_from(values.len()).expect("list below 2^32 entries"));
+        values.iter().for_each(|value| encode(value, self));
+        self
+    }
+
     /// Presence byte, then the string if present.
     pub fn option(&mut self, value: Option<&[u8]>) -> &mut Self {
         self.bool(value.is_some());
@@ -188,6 +198,16 @@ impl<'a> Decoder<'a> {
         let count = self.u32()?;
         // Nothing is reserved for `count`: it is the sender's word, the bytes are the proof.
         (0..count).map(|_| self.bytes()).collect()
+    }
+
+    /// Count, then each value as `decode` reads it. Values take at least a byte each, which bounds
+    /// them by the message.
+    pub(crate) fn each<T>(
+        &mut self,
+        decode: impl Fn(&mut Self) -> Result<T, WireError>,
+    ) -> Result<Vec<T>, WireError> {
+        let count = self.u32()?;
+        (0..count).map(|_| decode(self)).collect()
     }
 
     /// Presence byte, then the string if present.

@@ -96,6 +96,7 @@ impl State {
         loop {
             self.said = Some(match self.reader.next_frame() {
                 Ok(None) => return,
+                Ok(Some(Frame::Archived)) => continue,
                 Ok(Some(Frame::Ready)) => Said::Ready,
                 Ok(Some(Frame::Exit(code))) => Said::Exited(code),
                 Ok(Some(Frame::Failed { message, .. })) => {

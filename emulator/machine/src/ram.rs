@@ -1,6 +1,8 @@
-//! Guest RAM: a map from guest-physical pages to slots that appear at first touch.
+//! Guest RAM: a map from guest-physical pages to slots that appear at first touch, filled with
+//! zeros or, after a thaw, with what the frozen machine has there.
 
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use crate::arena::{Arena, PAGE_SIZE};
 use crate::bus::{GuestMemory, GuestPhysAddr, NotRam};
@@ -16,6 +18,8 @@ pub(crate) struct Ram {
     written_code: Vec<usize>,
     arena: Arena,
     touched: usize,
+    /// What pages without a slot hold, if not zeros.
+    origin: Option<Arc<FrozenRam>>,
 }
 
 impl Ram {
@@ -29,6 +33,7 @@ impl Ram {
             written_code: Vec::new(),
             arena: Arena::new(),
             touched: 0,
+            origin: None,
         }
     }
 
@@ -51,6 +56,10 @@ impl Ram {
         let page = self.arena.page();
         self.pages[index] = page.as_ptr();
         self.touched += 1;
+        if let Some(bytes) = self.origin.as_ref().and_then(|origin| origin.page(index)) {
+            // SAFETY: the slot is one whole fresh page, to which nothing else refers yet.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), page.as_ptr(), PAGE_SIZE) };
+        }
         page
     }
 
@@ -90,11 +99,16 @@ impl Ram {
         }
     }
 
-    /// Zeroes page `index`; a page that was never touched stays so.
+    /// Zeroes page `index`; a page that holds zeros because it was never touched stays so.
     pub(crate) fn zero_page(&mut self, index: usize) {
-        if !self.pages[index].is_null() {
+        if !self.pages[index].is_null() || self.original(index).is_some() {
             self.bytes(index).fill(0);
         }
+    }
+
+    /// What page `index` holds while it has no slot, if not zeros.
+    fn original(&self, index: usize) -> Option<&[u8; PAGE_SIZE]> {
+        self.origin.as_ref()?.page(index)
     }
 
     /// Cuts `len` bytes at `at` at page borders: (page index, offset in page, length).
@@ -122,48 +136,52 @@ impl Ram {
 #[derive(Debug)]
 pub(crate) struct FrozenRam {
     base: u64,
-    pages: usize,
-    /// Which pages.
-    indices: Vec<u32>,
-    /// Their bytes, one after the other.
-    bytes: Vec<u8>,
+    /// Where in `kept` each page is; [`ZEROS`] if it is not.
+    places: Vec<u32>,
+    kept: Vec<[u8; PAGE_SIZE]>,
 }
+
+/// The place of a page of zeros.
+const ZEROS: u32 = u32::MAX;
 
 impl FrozenRam {
     /// Bytes kept.
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.kept.len() * PAGE_SIZE
+    }
+
+    fn page(&self, index: usize) -> Option<&[u8; PAGE_SIZE]> {
+        self.kept.get(self.places[index] as usize)
     }
 }
 
 impl Ram {
     pub(crate) fn freeze(&self) -> FrozenRam {
-        let mut frozen = FrozenRam {
-            base: self.base,
-            pages: self.pages.len(),
-            indices: Vec::new(),
-            bytes: Vec::with_capacity(self.touched * PAGE_SIZE),
+        let mut kept = Vec::with_capacity(self.touched);
+        let mut place = |index| {
+            let page = self.current(index).filter(|page| **page != [0; PAGE_SIZE]);
+            page.map_or(ZEROS, |page| {
+                kept.push(*page);
+                kept.len() as u32 - 1
+            })
         };
-        for (index, page) in (0..).zip(&self.pages) {
-            let Some(page) = NonNull::new(*page) else { continue };
-            // SAFETY: the slot is one whole page of this map's, which `self` lends out read-only.
-            let bytes = unsafe { page.cast::<[u8; PAGE_SIZE]>().as_ref() };
-            if *bytes != [0; PAGE_SIZE] {
-                frozen.indices.push(index);
-                frozen.bytes.extend_from_slice(bytes);
-            }
-        }
-        frozen
+        let places = (0..self.pages.len()).map(&mut place).collect();
+        FrozenRam { base: self.base, places, kept }
     }
 
-    /// A copy, ten thousand pages in some milliseconds.
-    pub(crate) fn thaw(frozen: &FrozenRam) -> Self {
-        let mut ram = Self::new(frozen.base, (frozen.pages * PAGE_SIZE) as u64);
-        let pages = frozen.bytes.chunks_exact(PAGE_SIZE);
-        for (index, bytes) in frozen.indices.iter().zip(pages) {
-            ram.bytes(*index as usize).copy_from_slice(bytes);
+    /// What page `index` holds, if not zeros for want of a touch.
+    fn current(&self, index: usize) -> Option<&[u8; PAGE_SIZE]> {
+        match NonNull::new(self.pages[index]) {
+            // SAFETY: the slot is one whole page of this map's, which `self` lends out read-only.
+            Some(page) => Some(unsafe { page.cast::<[u8; PAGE_SIZE]>().as_ref() }),
+            None => self.original(index),
         }
-        ram
+    }
+
+    /// RAM that holds the same; a page is copied when it is touched.
+    pub(crate) fn thaw(frozen: &Arc<FrozenRam>) -> Self {
+        let len = frozen.places.len() * PAGE_SIZE;
+        Self { origin: Some(Arc::clone(frozen)), ..Self::new(frozen.base, len as u64) }
     }
 }
 
@@ -172,12 +190,8 @@ impl GuestMemory for Ram {
         let mut done = 0;
         for (index, offset, len) in self.pieces(at, into.len())? {
             let target = &mut into[done..done + len];
-            match NonNull::new(self.pages[index]) {
-                // SAFETY: `offset + len` is inside the page, and `into` is the caller's memory.
-                Some(page) => unsafe {
-                    let source = page.as_ptr().add(offset);
-                    std::ptr::copy_nonoverlapping(source, target.as_mut_ptr(), len);
-                },
+            match self.current(index) {
+                Some(page) => target.copy_from_slice(&page[offset..offset + len]),
                 None => target.fill(0),
             }
             done += len;
@@ -225,5 +239,26 @@ mod tests {
         ram.read(GuestPhysAddr(BASE + (1 << 29)), &mut page).expect("inside");
         assert_eq!(page, [0; 4096]);
         assert_eq!(ram.touched_pages(), 0);
+    }
+
+    #[test]
+    fn thawed_pages_are_copied_when_they_are_touched() {
+        let mut ram = Ram::new(BASE, 8 * 4096);
+        ram.bytes(1).fill(7);
+        ram.bytes(2).fill(8);
+        ram.bytes(3);
+        let frozen = Arc::new(ram.freeze());
+        assert_eq!(frozen.len(), 2 * 4096);
+        let mut copy = Ram::thaw(&frozen);
+        assert_eq!(copy.read_u64(BASE + 4096), Some(0x0707_0707_0707_0707));
+        assert_eq!(copy.touched_pages(), 1);
+        copy.bytes(1)[0] = 1;
+        copy.zero_page(2);
+        let second = copy.freeze();
+        assert_eq!(second.page(1).map(|page| page[0]), Some(1));
+        assert!(second.page(2).is_none());
+        let mut seen = [0; 4096];
+        Ram::thaw(&frozen).read(GuestPhysAddr(BASE + 2 * 4096), &mut seen).expect("inside");
+        assert_eq!(seen, [8; 4096]);
     }
 }

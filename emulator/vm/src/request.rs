@@ -40,14 +40,11 @@ pub(crate) fn start(
     let mut entropy = [0; THAW_ENTROPY_LEN];
     wasi::random(&mut entropy).map_err(RequestError::NoRandomness)?;
     Ok(StartRequest {
-        argv,
         env: merge_environment(&image.env, wasi::environment()),
         cwd: overrides.cwd.clone().unwrap_or_else(|| image.cwd.clone()),
         user: overrides.user.clone().unwrap_or_else(|| image.user.clone()),
         hostname: overrides.hostname.clone().map_or_else(random_hostname, Ok)?,
-        realtime_ns: wasi::realtime_ns(),
-        entropy,
-        export: false,
+        ..StartRequest::new(argv, wasi::realtime_ns(), entropy)
     })
 }
 

@@ -64,7 +64,7 @@ impl Session {
                 Ok(Some(Frame::Exit(code))) => Progress::Exited(code),
                 Ok(Some(Frame::Failed { code, message })) => Progress::Failed { code, message },
                 // Requests are the host's to make; a guest that sends one says nothing.
-                Ok(Some(Frame::Start(_) | Frame::Signal(_))) => continue,
+                Ok(Some(Frame::Start(_) | Frame::Signal(_) | Frame::Archived)) => continue,
                 Err(error) => {
                     state.progress = Progress::Broken(error);
                     return;

@@ -61,15 +61,10 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 /// A request for `argv` with nothing else special.
 pub(crate) fn request(argv: &[&str]) -> StartRequest {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let argv = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
     StartRequest {
-        argv: argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
-        env: Vec::new(),
-        cwd: Vec::new(),
-        user: Vec::new(),
         hostname: b"stone".to_vec(),
-        realtime_ns: now.as_nanos() as u64,
-        entropy: [0x5a; THAW_ENTROPY_LEN],
-        export: false,
+        ..StartRequest::new(argv, now.as_nanos() as u64, [0x5a; THAW_ENTROPY_LEN])
     }
 }
 

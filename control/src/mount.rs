@@ -1,0 +1,116 @@
+//! File systems for a container: where they are on the disk, where they appear.
+
+use crate::wire::{Decoder, Encoder, WireError};
+
+/// A squashfs on the machine's disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Volume {
+    /// First byte, a multiple of 512.
+    pub offset: u64,
+    /// Bytes, a multiple of 512.
+    pub len: u64,
+}
+
+impl Volume {
+    pub(crate) fn encode(&self, to: &mut Encoder) {
+        to.u64(self.offset).u64(self.len);
+    }
+
+    pub(crate) fn decode(from: &mut Decoder<'_>) -> Result<Self, WireError> {
+        Ok(Self { offset: from.u64()?, len: from.u64()? })
+    }
+}
+
+/// Something that appears in the container while it runs and is no part of its root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Absolute path in the container. What is missing of it is made, and vanishes again from what
+    /// is exported.
+    pub target: Vec<u8>,
+    /// What appears there.
+    pub kind: MountKind,
+}
+
+/// Content of a [`Mount`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountKind {
+    /// The files of a volume.
+    Bind {
+        /// Its number in the request.
+        volume: u32,
+        /// A file at the volume's root in place of the root itself.
+        file: Option<Vec<u8>>,
+        /// Changes are kept in memory and then lost; otherwise they are refused.
+        writable: bool,
+    },
+    /// A directory whose changes are exported.
+    Cache {
+        /// The volume with what it holds so far.
+        volume: u32,
+    },
+    /// An empty directory in memory.
+    Tmpfs {
+        /// Bytes that fit into it; `None` is half of the memory.
+        size: Option<u64>,
+    },
+    /// A file in memory.
+    File {
+        /// Its bytes.
+        content: Vec<u8>,
+        /// Permission bits.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+    },
+}
+
+const BIND: u8 = 1;
+const CACHE: u8 = 2;
+const TMPFS: u8 = 3;
+const FILE: u8 = 4;
+
+impl Mount {
+    pub(crate) fn encode(&self, to: &mut Encoder) {
+        to.bytes(&self.target);
+        match &self.kind {
+            MountKind::Bind { volume, file, writable } => {
+                to.u8(BIND).u32(*volume).option(file.as_deref()).bool(*writable);
+            }
+            MountKind::Cache { volume } => {
+                to.u8(CACHE).u32(*volume);
+            }
+            MountKind::Tmpfs { size } => {
+                to.u8(TMPFS).bool(size.is_some()).u64(size.unwrap_or_default());
+            }
+            MountKind::File { content, mode, uid, gid } => {
+                to.u8(FILE).bytes(content).u32(*mode).u32(*uid).u32(*gid);
+            }
+        }
+    }
+
+    pub(crate) fn decode(from: &mut Decoder<'_>) -> Result<Self, WireError> {
+        let target = from.bytes()?;
+        let kind = match from.u8()? {
+            BIND => MountKind::Bind {
+                volume: from.u32()?,
+                file: from.option()?,
+                writable: from.bool()?,
+            },
+            CACHE => MountKind::Cache { volume: from.u32()? },
+            TMPFS => {
+                let (is_limited, size) = (from.bool()?, from.u64()?);
+                MountKind::Tmpfs { size: is_limited.then_some(size) }
+            }
+            FILE => MountKind::File {
+                content: from.bytes()?,
+                mode: from.u32()?,
+                uid: from.u32()?,
+                gid: from.u32()?,
+            },
+            tag => return Err(WireError::UnknownTag(tag)),
+        };
+        Ok(Self { target, kind })
+    }
+}
