@@ -79,8 +79,10 @@ test-full: boot-files base examples ## every test
 	$(test_environment) $(CARGO) test --no-fail-fast -p lithify-init -- --include-ignored
 
 .PHONY: bench
-bench: build boot-files base examples ## cold starts and throughput, with machine and versions
-	@benches/programs.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME)
+bench: build boot-files base ## guest programs and cold starts beside QEMU and the host, with machine and versions
+	$(CARGO) build --profile guest -p lithify-machine --example native --example qemu
+	@benches/programs.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME) \
+		$(CARGO_TARGET_DIR)/guest/examples
 
 .PHONY: fmt
 fmt: ## format the Rust sources

@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
-"""Measures artifacts against the same programs on QEMU user mode and on this machine itself.
+"""Measures artifacts against the same programs on QEMU and on this machine itself.
 
-    benches/programs.py LITHIFY BOOT_FILES BASE WASMTIME
+    benches/programs.py LITHIFY BOOT_FILES BASE WASMTIME EXAMPLES
 
-Prints a table and writes raw samples, commands, machine and versions to target/bench/results.json.
+First the guest suite (guest/suite.c): each side runs all rows in one go, and each row is timed inside by
+the side's own monotonic clock, so that starting a machine does not count. Then cold starts, timed from
+outside. EXAMPLES is the folder with the machine's examples `native` and `qemu`.
+
+Prints tables and writes raw samples, commands, machine and versions to target/bench/results.json.
 """
 
 import argparse
@@ -14,115 +18,153 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tarfile
 import time
 
-# Enough for a median on a noisy machine, and a run of a few minutes.
-SAMPLES = 5
-OUT = "target/bench"
+import sides
+
+# Runs of a side take turns, so that a noisy minute hits all of them.
+ROUNDS = 3
+# Cold starts are short: more of them fit.
+STARTS = 7
+
+# Ratios are speeds relative to this side: the full-system emulator that everybody has.
+REFERENCE = "qemu-system"
 
 # Programs that every side has, with the same arguments.
-PROGRAMS = {
+COLD = {
     "true": ["/bin/true"],
     "python start": ["python3", "-c", "pass"],
-    "python loop": ["python3", "-c", "s=0\nfor i in range(1000000): s+=i*i%7\nprint(s)"],
-    "python sha256": ["python3", "-c", "import hashlib; print(hashlib.sha256(bytes(20000000)).hexdigest())"],
-    "bash loop": ["bash", "-c", "for ((i=0;i<100000;i++)); do :; done"],
+    "bash loop": ["bash", "-c", "for ((i=0;i<20000;i++)); do :; done"],
 }
 
 
-def measure(command, environment=None):
-    """Wall seconds of each run; a command that fails ends the benchmark."""
-    samples = []
-    for _ in range(SAMPLES):
-        start = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
-        samples.append(time.perf_counter() - start)
+def run_suite(side):
+    """{row: (seconds, checksum)} of one run; a command that fails ends the benchmark."""
+    output = subprocess.run(
+        side.command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL, env={**os.environ, **side.environment}, text=True,
+    ).stdout
+    return {name: (float(seconds), checksum) for name, seconds, checksum in map(str.split, output.splitlines())}
+
+
+def measure_suite(found):
+    """{side: {row: samples}}; all sides must compute the same."""
+    samples = {side.name: {} for side in found}
+    checksums = {}
+    for _ in range(ROUNDS):
+        for side in found:
+            for row, (seconds, checksum) in run_suite(side).items():
+                samples[side.name].setdefault(row, []).append(seconds)
+                if checksums.setdefault(row, checksum) != checksum:
+                    sys.exit(f"{row}: {side.name} computes {checksum}, another side {checksums[row]}")
     return samples
 
 
-def blob(base, descriptor):
-    return os.path.join(base, "blobs", *descriptor["digest"].split(":"))
+def geometric_means(medians, reference):
+    """[(label, {side: speed relative to the reference})] by group, CPU part and whole suite."""
+    groups = {}
+    for row in next(iter(medians.values())):
+        group = row.split("/")[0]
+        labels = [group, "whole suite"] + (["CPU part"] if group != "system" else [])
+        for label in labels:
+            groups.setdefault(label, []).append(row)
+    last = ["CPU part", "whole suite"]
+    ordered = [label for label in groups if label not in last] + last
+    return [
+        (label, {
+            side: statistics.geometric_mean(medians[reference][row] / rows[row] for row in groups[label])
+            for side, rows in medians.items()
+        })
+        for label in ordered
+    ]
 
 
-def unpack(base, root):
-    """The base image's files, for QEMU user mode."""
-    with open(os.path.join(base, "index.json"), encoding="utf-8") as file:
-        index = json.load(file)
-    with open(blob(base, index["manifests"][0]), encoding="utf-8") as file:
-        manifest = json.load(file)
-    os.makedirs(root)
-    for layer in manifest["layers"]:
-        with tarfile.open(blob(base, layer)) as tar:
-            tar.extractall(root, members=[m for m in tar if not m.isdev()], filter="tar")
-
-
-def sides(args, artifact, precompiled):
-    """Name of each side and how it runs a program."""
-    found = {
-        "native": lambda program: program,
-        "lithify .cwasm": lambda program: [args.lithify, "run", precompiled, *program],
-        "wasmtime .wasm": lambda program: [args.wasmtime, "run", artifact, *program],
+def print_suite(samples):
+    medians = {
+        side: {row: statistics.median(seconds) for row, seconds in rows.items()} for side, rows in samples.items()
     }
-    if shutil.which("qemu-riscv64"):
-        root = os.path.join(OUT, "root")
-        unpack(args.base, root)
-
-        def qemu(program):
-            path = program[0] if program[0].startswith("/") else f"/usr/bin/{program[0]}"
-            return ["qemu-riscv64", "-L", root, os.path.realpath(root + path), *program[1:]]
-
-        found["qemu-riscv64"] = qemu
-    else:
-        print("skipped: qemu-riscv64 is not installed", file=sys.stderr)
-    return found
+    reference = REFERENCE if REFERENCE in medians else next(iter(medians))
+    names = list(medians)
+    print(f"\nguest suite, median seconds of {ROUNDS} runs, and speed relative to {reference}")
+    print(f"{'row':<20}" + "".join(f"{name:>18}" for name in names))
+    for row in medians[reference]:
+        cells = [(medians[name][row], medians[reference][row] / medians[name][row]) for name in names]
+        print(f"{row:<20}" + "".join(f"{seconds:>10.3f} {ratio:>6.2f}x" for seconds, ratio in cells))
+    print("geometric mean of the ratios")
+    for label, ratios in geometric_means(medians, reference):
+        print(f"{label:<20}" + "".join(f"{'':>10} {ratios[name]:>6.2f}x" for name in names))
 
 
-def build(args):
-    artifact, precompiled = f"{OUT}/debian.wasm", f"{OUT}/debian.cwasm"
-    context = f"debian:trixie-slim=oci-layout://{os.path.abspath(args.base)}"
-    environment = {**os.environ, "LITHIFY_BOOT_FILES": args.boot_files}
-    subprocess.run(
-        [args.lithify, "build", "--build-context", context, "-o", artifact, "examples/debian"],
-        check=True, env=environment,
-    )
-    subprocess.run([args.lithify, "compile", artifact, "-o", precompiled], check=True)
-    return artifact, precompiled
+def measure_starts(found):
+    """{program: {side: wall seconds of each run}}"""
+    samples = {}
+    for program, arguments in COLD.items():
+        for _ in range(STARTS):
+            for side in found:
+                start = time.perf_counter()
+                subprocess.run(side.start(arguments), check=True, stdout=subprocess.DEVNULL)
+                elapsed = time.perf_counter() - start
+                samples.setdefault(program, {}).setdefault(side.name, []).append(elapsed)
+    return samples
 
 
-def version(command):
-    return subprocess.run([command, "--version"], check=True, capture_output=True, text=True).stdout.splitlines()[0]
+def print_starts(samples):
+    names = list(next(iter(samples.values())))
+    print(f"\ncold starts from outside, median seconds of {STARTS} runs")
+    print(f"{'program':<20}" + "".join(f"{name:>18}" for name in names))
+    for program, by_side in samples.items():
+        print(f"{program:<20}" + "".join(f"{statistics.median(by_side[name]):>18.3f}" for name in names))
+
+
+def machine(args):
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    return {
+        "system": platform.platform(),
+        "processor": models[0] if models else platform.processor(),
+        "processors": os.cpu_count(),
+        "load": os.getloadavg(),
+        "versions": {
+            name: sides.version(command)
+            for name, command in {
+                "lithify": args.lithify,
+                "wasmtime": args.wasmtime,
+                "qemu-system": sides.QEMU_SYSTEM,
+                "qemu-user": sides.QEMU_USER,
+                "compiler": sides.HOST_COMPILER,
+                "guest compiler": sides.GUEST_COMPILER,
+            }.items()
+            if shutil.which(command)
+        },
+    }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("lithify", "boot_files", "base", "wasmtime"):
+    for name in ("lithify", "boot_files", "base", "wasmtime", "examples"):
         parser.add_argument(name, type=os.path.abspath)
     args = parser.parse_args()
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-    shutil.rmtree(OUT, ignore_errors=True)
-    os.makedirs(OUT)
+    shutil.rmtree(sides.OUT, ignore_errors=True)
+    os.makedirs(sides.OUT)
 
-    results = []
-    runners = sides(args, *build(args))
-    print(f"{'program':<14} {'side':<15} {'median':>9} {'best':>9} {'x native':>9}")
-    for name, program in PROGRAMS.items():
-        native = None
-        for side, command_for in runners.items():
-            command = command_for(program)
-            samples = measure(command)
-            median = statistics.median(samples)
-            native = native or median
-            print(f"{name:<14} {side:<15} {median:>8.3f}s {min(samples):>8.3f}s {median / native:>8.1f}x")
-            results.append({"program": name, "side": side, "command": command, "seconds": samples})
-    machine = {
-        "system": platform.platform(),
-        "processors": os.cpu_count(),
-        "lithify": version(args.lithify),
-        "wasmtime": version(args.wasmtime),
+    where = machine(args)
+    for name, value in where.items():
+        print(f"{name}: {value}")
+    files = sides.build(args)
+    found = sides.suite_sides(args, files)
+    suite = measure_suite(found)
+    print_suite(suite)
+    starts = measure_starts(sides.start_sides(args, files))
+    print_starts(starts)
+    results = {
+        "machine": where,
+        "commands": {side.name: [side.environment, side.command] for side in found},
+        "suite": suite,
+        "starts": starts,
     }
-    with open(f"{OUT}/results.json", "w", encoding="utf-8") as file:
-        json.dump({"machine": machine, "results": results}, file, indent=2)
+    with open(os.path.join(sides.OUT, "results.json"), "w", encoding="utf-8") as file:
+        json.dump(results, file, indent=2)
 
 
 if __name__ == "__main__":
