@@ -49,4 +49,4 @@ pub use reference::Reference;
 pub use store::{
     BlobWriter, ExclusiveStore, Named, PruneOptions, Pruned, Record, RecordEntry, Records, Store,
 };
-pub use tarball::{Extent, TarData, TarEntries, TarEntry, TarKind};
+pub use tarball::{DeviceNumber, Extent, TarData, TarEntries, TarEntry, TarKind};

@@ -35,23 +35,22 @@ pub enum TarKind {
     /// A symbolic link with this target.
     Symlink(Vec<u8>),
     /// A character device.
-    CharDevice {
-        /// Major number.
-        major: u32,
-        /// Minor number.
-        minor: u32,
-    },
+    CharDevice(DeviceNumber),
     /// A block device.
-    BlockDevice {
-        /// Major number.
-        major: u32,
-        /// Minor number.
-        minor: u32,
-    },
+    BlockDevice(DeviceNumber),
     /// A directory.
     Directory,
     /// A named pipe.
     Fifo,
+}
+
+/// A device's number. Tar has room for more than Linux accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceNumber {
+    /// The driver.
+    pub major: u32,
+    /// The driver's own number for the device.
+    pub minor: u32,
 }
 
 /// Where a file's bytes are: extents of the archive, with holes between them.
@@ -201,14 +200,8 @@ impl TarEntries {
             EntryType::Symlink => TarKind::Symlink(self.target(at, link())?),
             EntryType::Directory => TarKind::Directory,
             EntryType::Fifo => TarKind::Fifo,
-            EntryType::Char => {
-                let (major, minor) = self.device(at, header)?;
-                TarKind::CharDevice { major, minor }
-            }
-            EntryType::Block => {
-                let (major, minor) = self.device(at, header)?;
-                TarKind::BlockDevice { major, minor }
-            }
+            EntryType::Char => TarKind::CharDevice(self.device(at, header)?),
+            EntryType::Block => TarKind::BlockDevice(self.device(at, header)?),
             other => {
                 let flag = char::from(other.as_byte()).escape_default().to_string();
                 return Err(self.error(at, &format!("unsupported entry type `{flag}`")));
@@ -223,9 +216,9 @@ impl TarEntries {
         }
     }
 
-    fn device(&self, at: u64, header: &Header) -> Result<(u32, u32), Error> {
+    fn device(&self, at: u64, header: &Header) -> Result<DeviceNumber, Error> {
         match (header.device_major(), header.device_minor()) {
-            (Ok(Some(major)), Ok(Some(minor))) => Ok((major, minor)),
+            (Ok(Some(major)), Ok(Some(minor))) => Ok(DeviceNumber { major, minor }),
             _ => Err(self.error(at, "a device without readable numbers")),
         }
     }

@@ -12,7 +12,7 @@ use lithify_image::{Blob, Layer, Store, TarEntries, TarEntry, TarKind};
 
 use crate::limits::{MAX_NAME_BYTES, MAX_PATH_BYTES};
 use crate::node::check_len;
-use crate::{Content, Error, Follow, Kind, Metadata, Node, Special, Tree};
+use crate::{Addition, Error, Follow, Tree};
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -47,7 +47,7 @@ impl Tree {
         self.apply_whiteouts(layer)?;
         for entry in entries(layer) {
             let entry = entry?;
-            let applied = clean(&entry.path).and_then(|path| match marker(&path)? {
+            let applied = clean(path_of(&entry)).and_then(|path| match marker(&path)? {
                 Marker::None => self.put(layer, Path::new(""), &path, &entry),
                 _ => Ok(()),
             });
@@ -62,7 +62,7 @@ impl Tree {
         for entry in entries(archive) {
             let entry = entry?;
             let extracted =
-                clean(&entry.path).and_then(|path| self.put(archive, dir, &path, &entry));
+                clean(path_of(&entry)).and_then(|path| self.put(archive, dir, &path, &entry));
             extracted.map_err(in_entry(archive, &entry))?;
         }
         Ok(())
@@ -76,22 +76,11 @@ impl Tree {
         path: &Path,
         entry: &TarEntry,
     ) -> Result<(), Error> {
-        let kind = match &entry.kind {
-            TarKind::HardLink(target) => {
-                return self.hard_link(&dir.join(clean(target)?), &dir.join(path));
-            }
-            TarKind::File(data) => Kind::File(Content::in_tar(archive, data.clone())),
-            TarKind::Symlink(target) => Kind::Symlink(OsStr::from_bytes(target).into()),
-            TarKind::Directory => Kind::Directory,
-            TarKind::Fifo => Kind::Special(Special::Fifo),
-            TarKind::CharDevice { major, minor } => {
-                Kind::Special(Special::CharDevice { major: *major, minor: *minor })
-            }
-            TarKind::BlockDevice { major, minor } => {
-                Kind::Special(Special::BlockDevice { major: *major, minor: *minor })
-            }
-        };
-        self.insert(&dir.join(path), Node { meta: metadata(entry), kind })
+        let path = dir.join(path);
+        match Addition::from_tar(archive, entry) {
+            Addition::Node(node) => self.insert(&path, node),
+            Addition::HardLink(target) => self.hard_link(&dir.join(clean(&target)?), &path),
+        }
     }
 
     fn apply_whiteouts(&mut self, layer: &Blob) -> Result<(), Error> {
@@ -99,7 +88,7 @@ impl Tree {
         let mut markers = Vec::new();
         for entry in entries(layer) {
             let entry = entry?;
-            let path = clean(&entry.path).map_err(in_entry(layer, &entry))?;
+            let path = clean(path_of(&entry)).map_err(in_entry(layer, &entry))?;
             match marker(&path).map_err(in_entry(layer, &entry))? {
                 Marker::None if entry.kind == TarKind::Directory => {
                     own_dirs.insert(path);
@@ -146,17 +135,20 @@ fn entries(layer: &Blob) -> TarEntries {
     TarEntries::new(layer.clone(), layer.name().to_owned())
 }
 
+fn path_of(entry: &TarEntry) -> &Path {
+    Path::new(OsStr::from_bytes(&entry.path))
+}
+
 fn in_entry(layer: &Blob, entry: &TarEntry) -> impl FnOnce(Error) -> Error {
     let layer = layer.name().to_owned();
-    let entry = PathBuf::from(OsStr::from_bytes(&entry.path));
+    let entry = path_of(entry).to_owned();
     move |source| Error::Entry { layer, entry, source: Box::new(source) }
 }
 
 /// A layer's path as a relative one of plain names. A leading `/` or `./` means the root; `..` is
 /// refused, as no writer of layers has a use for it.
-fn clean(path: &[u8]) -> Result<PathBuf, Error> {
-    check_len("a path", path.len(), MAX_PATH_BYTES)?;
-    let path = Path::new(OsStr::from_bytes(path));
+fn clean(path: &Path) -> Result<PathBuf, Error> {
+    check_len("a path", path.as_os_str().len(), MAX_PATH_BYTES)?;
     let mut clean = PathBuf::new();
     for component in path.components() {
         match component {
@@ -184,16 +176,6 @@ fn marker(path: &Path) -> Result<Marker, Error> {
         Some(b"" | b"." | b"..") => return Err(Error::BadWhiteout(path.to_owned())),
         Some(hidden) => Marker::Whiteout(dir.join(OsStr::from_bytes(hidden))),
     })
-}
-
-fn metadata(entry: &TarEntry) -> Metadata {
-    Metadata {
-        mode: entry.mode,
-        uid: entry.uid,
-        gid: entry.gid,
-        mtime: u32::try_from(entry.mtime.max(0)).unwrap_or(u32::MAX),
-        xattrs: entry.xattrs.iter().cloned().collect(),
-    }
 }
 
 #[cfg(test)]

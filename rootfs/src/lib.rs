@@ -26,10 +26,12 @@ mod tar_writer;
 mod testing;
 mod tree;
 
+pub use lithify_image::DeviceNumber;
+
 pub use content::{Content, ContentReader};
 pub use error::Error;
 pub use layer_builder::LayerBuilder;
-pub use node::{Kind, Metadata, Node, Special};
+pub use node::{Addition, Kind, Metadata, Node, Special};
 pub use squashfs::{
     RootfsWriter, SquashfsOptions, SquashfsView, Warning, write_squashfs, write_tree,
 };

@@ -1,8 +1,11 @@
 //! What a tree is made of.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+
+use lithify_image::{Blob, DeviceNumber, TarEntry, TarKind};
 
 use crate::limits::{
     MAX_DEVICE_MAJOR, MAX_DEVICE_MINOR, MAX_PATH_BYTES, MAX_XATTR_NAME_BYTES, MAX_XATTR_VALUE_BYTES,
@@ -28,6 +31,16 @@ impl Metadata {
     /// `mode`, owned by root, at the epoch, without extended attributes.
     pub fn root_owned(mode: u16) -> Self {
         Self { mode, uid: 0, gid: 0, mtime: 0, xattrs: BTreeMap::new() }
+    }
+
+    fn from_tar(entry: &TarEntry) -> Self {
+        Self {
+            mode: entry.mode,
+            uid: entry.uid,
+            gid: entry.gid,
+            mtime: u32::try_from(entry.mtime.max(0)).unwrap_or(u32::MAX),
+            xattrs: entry.xattrs.iter().cloned().collect(),
+        }
     }
 
     /// Mode 0755, owned by root: what directories are that nobody described.
@@ -58,19 +71,9 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Special {
     /// A character device.
-    CharDevice {
-        /// Major number.
-        major: u32,
-        /// Minor number.
-        minor: u32,
-    },
+    CharDevice(DeviceNumber),
     /// A block device.
-    BlockDevice {
-        /// Major number.
-        major: u32,
-        /// Minor number.
-        minor: u32,
-    },
+    BlockDevice(DeviceNumber),
     /// A named pipe.
     Fifo,
     /// A Unix socket. Tar has no such entry; it only comes from a caller.
@@ -80,7 +83,8 @@ pub enum Special {
 impl Special {
     fn validate(self) -> Result<(), Error> {
         match self {
-            Self::CharDevice { major, minor } | Self::BlockDevice { major, minor }
+            Self::CharDevice(DeviceNumber { major, minor })
+            | Self::BlockDevice(DeviceNumber { major, minor })
                 if major > MAX_DEVICE_MAJOR || minor > MAX_DEVICE_MINOR =>
             {
                 Err(Error::DeviceNumber { major, minor })
@@ -136,6 +140,33 @@ impl Node {
             Kind::Special(special) => special.validate(),
             _ => Ok(()),
         }
+    }
+}
+
+/// What an entry of a tar archive adds to a tree.
+#[derive(Clone, Debug)]
+pub enum Addition {
+    /// A node of its own.
+    Node(Node),
+    /// A further name of what is at this path, as the archive spells it.
+    HardLink(PathBuf),
+}
+
+impl Addition {
+    /// What `entry` of `archive` says. File data stays where it is.
+    pub fn from_tar(archive: &Blob, entry: &TarEntry) -> Self {
+        let kind = match &entry.kind {
+            TarKind::HardLink(target) => {
+                return Self::HardLink(OsStr::from_bytes(target).into());
+            }
+            TarKind::File(data) => Kind::File(Content::in_tar(archive, data.clone())),
+            TarKind::Symlink(target) => Kind::Symlink(OsStr::from_bytes(target).into()),
+            TarKind::Directory => Kind::Directory,
+            TarKind::Fifo => Kind::Special(Special::Fifo),
+            TarKind::CharDevice(number) => Kind::Special(Special::CharDevice(*number)),
+            TarKind::BlockDevice(number) => Kind::Special(Special::BlockDevice(*number)),
+        };
+        Self::Node(Node { meta: Metadata::from_tar(entry), kind })
     }
 }
 

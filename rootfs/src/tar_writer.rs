@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use lithify_image::DeviceNumber;
 use tar::{EntryType, Header};
 
 use crate::{Content, Error, Kind, Metadata, Special};
@@ -29,7 +30,7 @@ struct Fields<'a> {
     kind: EntryType,
     size: u64,
     link: &'a [u8],
-    device: Option<(u32, u32)>,
+    device: Option<DeviceNumber>,
 }
 
 impl<W: Write> TarWriter<W> {
@@ -68,13 +69,11 @@ impl<W: Write> TarWriter<W> {
                 let link = target.as_os_str().as_bytes();
                 self.header(&Fields { link, ..fields(EntryType::Symlink) })
             }
-            Kind::Special(Special::CharDevice { major, minor }) => {
-                let device = Some((*major, *minor));
-                self.header(&Fields { device, ..fields(EntryType::Char) })
+            Kind::Special(Special::CharDevice(number)) => {
+                self.header(&Fields { device: Some(*number), ..fields(EntryType::Char) })
             }
-            Kind::Special(Special::BlockDevice { major, minor }) => {
-                let device = Some((*major, *minor));
-                self.header(&Fields { device, ..fields(EntryType::Block) })
+            Kind::Special(Special::BlockDevice(number)) => {
+                self.header(&Fields { device: Some(*number), ..fields(EntryType::Block) })
             }
             Kind::Special(Special::Fifo) => self.header(&fields(EntryType::Fifo)),
             Kind::Special(Special::Socket) => Err(Error::SocketInLayer(path.to_owned())),
@@ -178,10 +177,10 @@ impl<'a> Fields<'a> {
         header.set_gid(u64::from(self.meta.gid.min(MAX_ID)));
         header.set_mtime(u64::from(self.meta.mtime));
         header.set_size(self.size.min(MAX_SIZE));
-        let (major, minor) = self.device.unwrap_or_default();
         let ustar = header.as_ustar_mut().expect("the header was made as ustar");
-        ustar.set_device_major(major);
-        ustar.set_device_minor(minor);
+        let number = self.device.unwrap_or(DeviceNumber { major: 0, minor: 0 });
+        ustar.set_device_major(number.major);
+        ustar.set_device_minor(number.minor);
         header.set_cksum();
         header
     }

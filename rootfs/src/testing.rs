@@ -6,7 +6,7 @@ use std::path::Path;
 use lithify_image::Blob;
 use tar::{EntryType, Header};
 
-use crate::{Error, Kind, Special, Tree};
+use crate::{DeviceNumber, Error, Kind, Special, Tree};
 
 /// A tar entry in a table. Names are taken as they are, also hostile ones.
 pub(crate) enum E {
@@ -80,7 +80,7 @@ pub(crate) fn listing(tree: &Tree) -> String {
                 format!("{path}={}", String::from_utf8_lossy(&bytes))
             }
             Kind::Symlink(target) => format!("{path}->{}", target.display()),
-            Kind::Special(Special::CharDevice { major, minor }) => {
+            Kind::Special(Special::CharDevice(DeviceNumber { major, minor })) => {
                 format!("{path} c{major}:{minor}")
             }
             Kind::Special(special) => format!("{path} {special:?}"),

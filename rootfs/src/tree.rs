@@ -10,6 +10,7 @@ mod walk;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::sync::Arc;
 
 use crate::limits::MAX_NODES;
 use crate::{Error, Metadata, Node};
@@ -23,11 +24,11 @@ pub(crate) struct NodeId(u32);
 
 const ROOT: NodeId = NodeId(0);
 
-/// A file system tree.
+/// A file system tree. Cloning is cheap: nodes are shared until one of the trees changes them.
 #[derive(Clone, Debug)]
 pub struct Tree {
     /// Nodes that lost their last name stay: trees are short-lived and their number is capped.
-    slots: Vec<Slot>,
+    slots: Vec<Arc<Slot>>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ impl Tree {
     /// An empty root directory: mode 0755, owned by root.
     pub fn new() -> Self {
         let root = Node::directory(Metadata::dir());
-        Self { slots: vec![Slot { node: root, entries: BTreeMap::new() }] }
+        Self { slots: vec![Arc::new(Slot { node: root, entries: BTreeMap::new() })] }
     }
 
     fn slot(&self, id: NodeId) -> &Slot {
@@ -55,7 +56,7 @@ impl Tree {
     }
 
     fn slot_mut(&mut self, id: NodeId) -> &mut Slot {
-        &mut self.slots[id.0 as usize]
+        Arc::make_mut(&mut self.slots[id.0 as usize])
     }
 
     fn child(&self, dir: NodeId, name: &OsStr) -> Option<NodeId> {
@@ -72,7 +73,7 @@ impl Tree {
             return Err(Error::TooLarge { what, limit: MAX_NODES, unit: "nodes" });
         }
         let id = NodeId(u32::try_from(self.slots.len()).expect("the cap is below 2^32"));
-        self.slots.push(Slot { node, entries: BTreeMap::new() });
+        self.slots.push(Arc::new(Slot { node, entries: BTreeMap::new() }));
         Ok(id)
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::testing::E::{Char, Dir, DirMode, Fifo, File, Link, Sym};
 use crate::testing::{E, blob, listing, merged, tar, tar_bytes};
+use crate::{Content, Metadata, Node};
 
 #[test]
 fn layers_merge_as_the_specification_says() {

@@ -2,7 +2,7 @@ use std::process::Command;
 
 use super::*;
 use crate::testing::{blob, listing};
-use crate::{Content, Kind, Special, Tree};
+use crate::{Content, DeviceNumber, Kind, Special, Tree};
 
 fn bytes(layer: &LayerBuilder) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -32,7 +32,11 @@ fn a_written_layer_applies_as_it_was_described() {
     put(&mut layer, &long, file("4"));
     put(&mut layer, "/z", file("target"));
     put(&mut layer, "/s", Kind::Symlink("t".repeat(150).into()));
-    put(&mut layer, "/dev", Kind::Special(Special::BlockDevice { major: 8, minor: 70_000 }));
+    put(
+        &mut layer,
+        "/dev",
+        Kind::Special(Special::BlockDevice(DeviceNumber { major: 8, minor: 70_000 })),
+    );
     layer.hard_link(Path::new("/z"), Path::new("/a")).unwrap();
     layer.hard_link(Path::new("/old/b"), Path::new("/c")).unwrap();
     layer.whiteout(Path::new("/old/a")).unwrap();
@@ -44,7 +48,7 @@ fn a_written_layer_applies_as_it_was_described() {
     assert_eq!(
         listing(&tree),
         format!(
-            "a=target c=2 dev BlockDevice {{ major: 8, minor: 70000 }} hidden/ hidden/y=5 \
+            "a=target c=2 dev BlockDevice(DeviceNumber {{ major: 8, minor: 70000 }}) hidden/ hidden/y=5 \
              long/ long/{n}=4 old/ old/b==c s->{t} z==a"
         )
     );

@@ -14,7 +14,7 @@ use super::xattrs::{XattrTable, is_representable};
 use super::{RootfsWriter, Warning, fits_u32};
 use crate::limits::MAX_PATH_BYTES;
 use crate::node::check_len;
-use crate::{Content, Error, Metadata as NodeMetadata, Special};
+use crate::{Content, DeviceNumber, Error, Metadata as NodeMetadata, Special};
 
 /// The image's length is a multiple of this, as loop devices and disks want it.
 const PADDING_BYTES: u64 = 4096;
@@ -120,12 +120,8 @@ impl<S: DataSink> RootfsWriter for SquashfsWriter<S> {
 
     fn node(&mut self, path: &Path, meta: &NodeMetadata, special: Special) -> Result<(), Error> {
         let (file_type, body) = match special {
-            Special::CharDevice { major, minor } => {
-                (FileType::CharDevice, Body::Device(device(major, minor)))
-            }
-            Special::BlockDevice { major, minor } => {
-                (FileType::BlockDevice, Body::Device(device(major, minor)))
-            }
+            Special::CharDevice(number) => (FileType::CharDevice, Body::Device(device(number))),
+            Special::BlockDevice(number) => (FileType::BlockDevice, Body::Device(device(number))),
             Special::Fifo => (FileType::Fifo, Body::Ipc),
             Special::Socket => (FileType::Socket, Body::Ipc),
         };
@@ -184,6 +180,6 @@ fn add_xattrs(out: &mut TableWriter, xattrs: &XattrTable) -> Result<u64, Error> 
 }
 
 /// Linux' `new_encode_dev`: 12 bits of major number amid 20 bits of minor number.
-fn device(major: u32, minor: u32) -> u32 {
+fn device(DeviceNumber { major, minor }: DeviceNumber) -> u32 {
     (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
 }

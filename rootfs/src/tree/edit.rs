@@ -1,9 +1,13 @@
 //! Changing a tree.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use super::lookup::Trail;
 use super::{Follow, NodeId, ROOT, Tree};
+use crate::limits::{MAX_NAME_BYTES, MAX_PATH_BYTES};
+use crate::node::check_len;
 use crate::{Error, Metadata, Node};
 
 impl Tree {
@@ -45,19 +49,28 @@ impl Tree {
     pub fn make_dirs(&mut self, path: &Path, meta: &Metadata) -> Result<Vec<PathBuf>, Error> {
         let trail = self.trail(path, Follow::Yes)?;
         let mut made = trail.found_path();
+        let names = trail.missing.iter();
+        let paths = names.map(|name| {
+            made.push(name);
+            made.clone()
+        });
+        let paths = paths.collect();
+        self.make_missing(trail, meta)?;
+        Ok(paths)
+    }
+
+    /// Makes what `trail` misses and returns where it leads.
+    fn make_missing(&mut self, trail: Trail, meta: &Metadata) -> Result<NodeId, Error> {
         let mut dir = trail.end();
         if !self.is_directory(dir) {
-            return Err(Error::NotADirectory(made));
+            return Err(Error::NotADirectory(trail.found_path()));
         }
-        let mut paths = Vec::new();
         for name in trail.missing {
-            made.push(&name);
             let id = self.add_slot(Node::directory(meta.clone()))?;
             self.slot_mut(dir).entries.insert(name, id);
-            paths.push(made.clone());
             dir = id;
         }
-        Ok(paths)
+        Ok(dir)
     }
 
     /// Removes what is at `path`, with all that is below it, and says whether anything was there.
@@ -96,10 +109,11 @@ impl Tree {
     /// The directory that `path` is in, made if it is missing, and the last name.
     fn parent_for(&mut self, path: &Path) -> Result<(NodeId, OsString), Error> {
         let (parent, name) = split(path)?;
-        // Checks the whole path against the caps, also the name that `parent` does not have.
-        self.trail(path, Follow::No)?;
-        self.make_dirs(parent, &Metadata::dir())?;
-        Ok((self.existing(parent, Follow::Yes)?, name.to_owned()))
+        check_len("a path", path.as_os_str().as_bytes().len(), MAX_PATH_BYTES)?;
+        check_len("a name", name.as_bytes().len(), MAX_NAME_BYTES)?;
+        let trail = self.trail(parent, Follow::Yes)?;
+        trail.check_depth(path, 1)?;
+        Ok((self.make_missing(trail, &Metadata::dir())?, name.to_owned()))
     }
 }
 

@@ -56,8 +56,9 @@ impl Trail {
         }
     }
 
-    fn check_depth(&self, path: &Path) -> Result<(), Error> {
-        if self.found.len() + self.missing.len() > MAX_DEPTH {
+    /// Checks that `more` names can follow; `path` is for the message.
+    pub(super) fn check_depth(&self, path: &Path, more: usize) -> Result<(), Error> {
+        if self.found.len() + self.missing.len() + more > MAX_DEPTH {
             let what = format!("the depth of `{}`", path.display());
             return Err(Error::TooLarge { what, limit: MAX_DEPTH, unit: "directories" });
         }
@@ -124,7 +125,7 @@ impl Tree {
             }
             let Some(id) = self.step(&trail, &name)? else {
                 trail.missing.push(name);
-                trail.check_depth(path)?;
+                trail.check_depth(path, 0)?;
                 continue;
             };
             match &self.slot(id).node.kind {
@@ -140,7 +141,7 @@ impl Tree {
                 }
                 _ => trail.found.push((name, id)),
             }
-            trail.check_depth(path)?;
+            trail.check_depth(path, 0)?;
         }
         Ok(trail)
     }

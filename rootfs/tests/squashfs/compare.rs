@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use lithify_rootfs::{Content, Entry, Kind, Special, Tree};
+use lithify_rootfs::{Content, DeviceNumber, Entry, Kind, Special, Tree};
 use rustix::fs::{lgetxattr, llistxattr, makedev, statfs};
 use rustix::io::Errno;
 
@@ -63,11 +63,11 @@ fn assert_kind(kind: &Kind, shown: &Path, stat: &fs::Metadata) {
             assert_eq!(&fs::read_link(shown).unwrap(), target, "target of {at}");
             0o120_000
         }
-        Kind::Special(Special::CharDevice { major, minor }) => {
+        Kind::Special(Special::CharDevice(DeviceNumber { major, minor })) => {
             assert_eq!(stat.rdev(), makedev(*major, *minor), "{at}");
             0o020_000
         }
-        Kind::Special(Special::BlockDevice { major, minor }) => {
+        Kind::Special(Special::BlockDevice(DeviceNumber { major, minor })) => {
             assert_eq!(stat.rdev(), makedev(*major, *minor), "{at}");
             0o060_000
         }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use lithify_rootfs::{Content, Kind, Metadata, Node, Special, Tree};
+use lithify_rootfs::{Content, DeviceNumber, Kind, Metadata, Node, Special, Tree};
 
 /// Bytes of a data block.
 pub(crate) const BLOCK: usize = 64 << 10;
@@ -50,8 +50,17 @@ pub(crate) fn everything() -> Tree {
         ("bin/wall", node(0o2755, file(*b"elf"))),
         ("tmp", node(0o1777, Kind::Directory)),
         ("empty", node(0o644, file(*b""))),
-        ("dev/null", node(0o666, Kind::Special(Special::CharDevice { major: 1, minor: 3 }))),
-        ("dev/sda", node(0o660, Kind::Special(Special::BlockDevice { major: 8, minor: 70_000 }))),
+        (
+            "dev/null",
+            node(0o666, Kind::Special(Special::CharDevice(DeviceNumber { major: 1, minor: 3 }))),
+        ),
+        (
+            "dev/sda",
+            node(
+                0o660,
+                Kind::Special(Special::BlockDevice(DeviceNumber { major: 8, minor: 70_000 })),
+            ),
+        ),
         ("run/fifo", node(0o600, Kind::Special(Special::Fifo))),
         ("run/sock", node(0o600, Kind::Special(Special::Socket))),
         ("link", node(0o777, Kind::Symlink("bin/su".into()))),
@@ -123,7 +132,7 @@ fn add_xattrs(tree: &mut Tree) {
     add("x/dir", Kind::Directory, many);
     add("x/link", Kind::Symlink("ping".into()), &[("trusted.a", b"1")]);
     add("x/fifo", Kind::Special(Special::Fifo), &[("trusted.a", b"2")]);
-    let char = Kind::Special(Special::CharDevice { major: 5, minor: 1 });
+    let char = Kind::Special(Special::CharDevice(DeviceNumber { major: 5, minor: 1 }));
     add("x/console", char, &[("trusted.a", b"3")]);
     // More than one metadata block of values and of sets.
     for i in 0..600_u32 {

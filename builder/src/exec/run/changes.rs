@@ -7,8 +7,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use lithify_image::{Blob, TarData, TarEntries, TarEntry, TarKind};
-use lithify_rootfs::{Content, Kind, LayerBuilder, Metadata, Node, Special};
+use lithify_image::{Blob, TarEntries, TarEntry};
+use lithify_rootfs::{Addition, LayerBuilder};
 
 use crate::error::Error;
 use crate::exec::ExecError;
@@ -32,51 +32,16 @@ pub(super) fn read(tar: &Blob, hidden: &Path, epoch: u32) -> Result<LayerBuilder
 fn add(layer: &mut LayerBuilder, tar: &Blob, path: &Path, entry: &TarEntry) -> Result<(), Error> {
     let dir = path.parent().unwrap_or(Path::new(""));
     let name = path.file_name().unwrap_or_default().as_bytes();
-    match (name.strip_prefix(WHITEOUT), &entry.kind) {
-        (Some(_), _) if name == OPAQUE => layer.opaque(dir)?,
-        (Some(b"" | b"." | b".."), _) => return Err(damaged(path, "it hides no name")),
-        (Some(hidden), _) => layer.whiteout(&dir.join(OsStr::from_bytes(hidden)))?,
-        (None, TarKind::HardLink(target)) => {
-            layer.hard_link(Path::new(OsStr::from_bytes(target)), path)?;
-        }
-        (None, kind) => layer.put(path, node(tar, path, entry, kind)?)?,
+    match name.strip_prefix(WHITEOUT) {
+        Some(_) if name == OPAQUE => layer.opaque(dir)?,
+        Some(b"" | b"." | b"..") => return Err(damaged(path, "it hides no name")),
+        Some(hidden) => layer.whiteout(&dir.join(OsStr::from_bytes(hidden)))?,
+        None => match Addition::from_tar(tar, entry) {
+            Addition::Node(node) => layer.put(path, node)?,
+            Addition::HardLink(target) => layer.hard_link(&target, path)?,
+        },
     }
     Ok(())
-}
-
-fn node(tar: &Blob, path: &Path, entry: &TarEntry, kind: &TarKind) -> Result<Node, Error> {
-    let kind = match kind {
-        TarKind::File(data) => Kind::File(content(tar, path, data)?),
-        TarKind::Symlink(target) => Kind::Symlink(OsStr::from_bytes(target).into()),
-        TarKind::Directory => Kind::Directory,
-        TarKind::Fifo => Kind::Special(Special::Fifo),
-        TarKind::CharDevice { major, minor } => {
-            Kind::Special(Special::CharDevice { major: *major, minor: *minor })
-        }
-        TarKind::BlockDevice { major, minor } => {
-            Kind::Special(Special::BlockDevice { major: *major, minor: *minor })
-        }
-        TarKind::HardLink(_) => return Err(damaged(path, "it is a link")),
-    };
-    let meta = Metadata {
-        mode: entry.mode,
-        uid: entry.uid,
-        gid: entry.gid,
-        mtime: u32::try_from(entry.mtime.max(0)).unwrap_or(u32::MAX),
-        xattrs: entry.xattrs.iter().cloned().collect(),
-    };
-    Ok(Node { meta, kind })
-}
-
-fn content(tar: &Blob, path: &Path, data: &TarData) -> Result<Content, Error> {
-    match data.extents[..] {
-        [] if data.len == 0 => Ok(Content::inline(Vec::new())),
-        [extent] if extent.len == data.len => tar
-            .slice(extent.blob_offset, extent.len)
-            .map(Content::blob)
-            .ok_or_else(|| damaged(path, "its bytes are missing")),
-        _ => Err(damaged(path, "it is sparse")),
-    }
 }
 
 fn damaged(path: &Path, problem: &'static str) -> Error {
