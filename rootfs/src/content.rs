@@ -4,11 +4,18 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lithify_image::{Blob, TarData};
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+
+use crate::holes::is_zero;
+
+/// Read first of a block that may be zeros.
+const PROBE_BYTES: usize = 4096;
 
 /// Where a file's bytes are. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -72,11 +79,12 @@ impl Content {
     }
 
     /// The ranges outside of which all bytes are zero, ascending and without overlap. No data is
-    /// read to find them.
-    pub(crate) fn data_ranges(&self) -> Vec<Range<u64>> {
+    /// read to find them; a file of the host is asked for its holes.
+    pub(crate) fn data_ranges(&self) -> io::Result<Vec<Range<u64>>> {
         match &self.0 {
-            Source::Sparse(sparse) => sparse.ranges(),
-            _ => std::iter::once(0..self.len()).filter(|range| !range.is_empty()).collect(),
+            Source::Sparse(sparse) => Ok(sparse.ranges()),
+            Source::HostFile { path, len } => host_ranges(&open_host(path, *len)?, *len),
+            Source::Inline(_) | Source::Stored(_) => Ok(whole(self.len())),
         }
     }
 
@@ -100,7 +108,13 @@ impl Content {
     /// A reader of all bytes. It gives exactly [`Content::len`] bytes or fails, and opens nothing
     /// before the first read.
     pub fn reader(&self) -> ContentReader {
-        ContentReader { content: self.clone(), position: 0, host_file: None }
+        self.reader_of(0..self.len())
+    }
+
+    /// A reader of the bytes in `range`, which must be within the file.
+    pub(crate) fn reader_of(&self, range: Range<u64>) -> ContentReader {
+        let Range { start, end } = range;
+        ContentReader { content: self.clone(), position: start, end, host_file: None }
     }
 }
 
@@ -109,6 +123,7 @@ impl Content {
 pub struct ContentReader {
     content: Content,
     position: u64,
+    end: u64,
     /// Opened once, and not for each read.
     host_file: Option<File>,
 }
@@ -116,13 +131,27 @@ pub struct ContentReader {
 impl ContentReader {
     /// Leaves out the next `len` bytes.
     pub(crate) fn skip(&mut self, len: u64) {
-        self.position = self.position.saturating_add(len).min(self.content.len());
+        self.position = self.position.saturating_add(len).min(self.end);
+    }
+
+    /// Whether the bytes of `block`, which are no more than `buffer` holds, are zeros. Data shows
+    /// itself in its first bytes, mostly, and then the rest is not read.
+    pub(crate) fn is_zero_at(&mut self, block: &Range<u64>, buffer: &mut [u8]) -> io::Result<bool> {
+        self.position = block.start;
+        let len = (block.end - block.start) as usize;
+        let (first, rest) = buffer[..len].split_at_mut(len.min(PROBE_BYTES));
+        self.read_exact(first)?;
+        if !is_zero(first) {
+            return Ok(false);
+        }
+        self.read_exact(rest)?;
+        Ok(is_zero(rest))
     }
 }
 
 impl Read for ContentReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.content.len() - self.position).unwrap_or(usize::MAX);
+        let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
         let len = buffer.len().min(left);
         let buffer = &mut buffer[..len];
         if buffer.is_empty() {
@@ -163,6 +192,32 @@ fn open_host(path: &Path, len: u64) -> io::Result<File> {
         return Err(changed(path));
     }
     Ok(file)
+}
+
+fn whole(len: u64) -> Vec<Range<u64>> {
+    std::iter::once(0..len).filter(|range| !range.is_empty()).collect()
+}
+
+/// What the file system stores of `file`.
+fn host_ranges(file: &File, len: u64) -> io::Result<Vec<Range<u64>>> {
+    if file.metadata()?.blocks().saturating_mul(512) >= len {
+        return Ok(whole(len));
+    }
+    let mut ranges = Vec::new();
+    let mut position = 0;
+    while position < len {
+        let start = match seek(file, SeekFrom::Data(position)) {
+            // Only a hole is left.
+            Err(Errno::NXIO) => break,
+            start => start?.min(len),
+        };
+        position = seek(file, SeekFrom::Hole(start))?.min(len);
+        if position <= start {
+            break;
+        }
+        ranges.push(start..position);
+    }
+    Ok(ranges)
 }
 
 fn changed(path: &Path) -> io::Error {
@@ -224,7 +279,7 @@ mod tests {
         ];
         let content = Content::in_tar(&archive, TarData { len: 10, extents });
         assert_eq!(all(&content), b"\0ABC\0\0DE\0\0");
-        assert_eq!(content.data_ranges(), [1..4, 6..8]);
+        assert_eq!(content.data_ranges().unwrap(), [1..4, 6..8]);
         for (offset, len) in [(0, 10), (2, 3), (4, 2), (5, 2), (7, 3), (10, 0)] {
             let mut part = vec![9; len];
             content.read_at(&mut part, offset as u64).unwrap();
@@ -236,6 +291,26 @@ mod tests {
         assert_eq!(all(&empty), b"");
         let hole = Content::in_tar(&archive, TarData { len: 3, extents: Vec::new() });
         assert_eq!(all(&hole), [0; 3]);
+    }
+
+    #[test]
+    fn a_host_file_is_asked_for_its_holes() {
+        const LEN: u64 = 64 << 20;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(LEN).unwrap();
+        let content = Content::host_file(file.path(), LEN);
+        for (at, expected) in [(5 << 20, 1), ((5 << 20) + 1, 1), (LEN - 1, 2)] {
+            file.as_file().write_all_at(b"x", at).unwrap();
+            let ranges = content.data_ranges().unwrap();
+            if ranges.first() == Some(&(0..LEN)) {
+                println!("skipped: the file system of {} has no holes", file.path().display());
+                return;
+            }
+            assert_eq!(ranges.len(), expected, "{ranges:?}");
+            assert!(ranges.iter().any(|range| range.contains(&at)), "{at} in {ranges:?}");
+            let stored: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+            assert!(stored <= 4 << 20, "{ranges:?}");
+        }
     }
 
     #[test]

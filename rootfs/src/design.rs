@@ -32,9 +32,15 @@
 //!
 //! **Global PAX headers** are ignored, as by Go's reader.
 //!
+//! **Sparse files.** Holes that a layer or the host's file system knows of are never read. A layer
+//! that a build writes stores a file sparsely if its blocks of zeros (64 KiB) add up to 1 MiB,
+//! whether they were holes or not: the layer depends on the bytes alone. The format is GNU tar's
+//! 1.0.
+//!
 //! **Equal files** are stored once, found by SHA-256: with a hash that can be forged, a data file
 //! made to collide with a program would take its place. The hash covers the lengths of the file and
-//! of its blocks, so that holes need not be hashed.
+//! of its blocks, so that holes need not be hashed. A [`crate::SquashfsView`] does not look for
+//! equal files: it reads none.
 //!
 //! **Nothing is compressed**: the guest's processor is emulated, so decompressing there would cost
 //! several times what the whole start costs otherwise. What carries the image compresses it.

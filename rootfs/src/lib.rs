@@ -17,6 +17,7 @@ mod apply;
 mod content;
 pub mod design;
 mod error;
+mod holes;
 mod layer_builder;
 pub mod limits;
 mod node;

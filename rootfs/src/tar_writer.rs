@@ -1,14 +1,18 @@
 //! Writing layer tars: ustar headers, preceded by a PAX header only where a field does not fit.
+//! Files with long runs of zeros are sparse, in GNU tar's format 1.0, which Go's reader and with it
+//! every container engine knows.
 //! Owners are numbers, user and group names stay empty, so the bytes depend on the values alone.
 
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use lithify_image::DeviceNumber;
 use tar::{EntryType, Header};
 
-use crate::{Content, Error, Kind, Metadata, Special};
+use crate::holes::parts_to_store;
+use crate::{Content, ContentReader, Error, Kind, Metadata, Special};
 
 const BLOCK: u64 = 512;
 /// Bytes of the header's name and link name fields. The prefix field is not used: PAX says it
@@ -19,6 +23,11 @@ const MAX_ID: u32 = 0o777_7777;
 /// Largest number in a field of eleven octal digits (size).
 const MAX_SIZE: u64 = 0o777_7777_7777;
 
+/// The name of a sparse file for readers that do not know the format: they get its map and data.
+const SPARSE_NAME: &[u8] = b"GNUSparseFile.0";
+/// Longest map of a sparse file that our reader takes.
+const MAX_MAP: usize = lithify_image::limits::MAX_TAR_META_BYTES as usize;
+
 pub(crate) struct TarWriter<W> {
     out: W,
 }
@@ -28,7 +37,10 @@ struct Fields<'a> {
     path: Vec<u8>,
     meta: &'a Metadata,
     kind: EntryType,
+    /// Bytes that follow the header.
     size: u64,
+    /// The file's length, if it is sparse.
+    real_size: Option<u64>,
     link: &'a [u8],
     device: Option<DeviceNumber>,
 }
@@ -61,10 +73,7 @@ impl<W: Write> TarWriter<W> {
                 dir.path.push(b'/');
                 self.header(&dir)
             }
-            Kind::File(content) => {
-                self.header(&Fields { size: content.len(), ..fields(EntryType::Regular) })?;
-                self.data(path, content)
-            }
+            Kind::File(content) => self.file(fields(EntryType::Regular), path, content),
             Kind::Symlink(target) => {
                 let link = target.as_os_str().as_bytes();
                 self.header(&Fields { link, ..fields(EntryType::Symlink) })
@@ -100,14 +109,31 @@ impl<W: Write> TarWriter<W> {
         self.write(fields.header().as_bytes())
     }
 
-    fn data(&mut self, path: &Path, content: &Content) -> Result<(), Error> {
-        let mut reader = Failing { reader: content.reader(), error: None };
+    fn file(&mut self, fields: Fields<'_>, path: &Path, content: &Content) -> Result<(), Error> {
+        let parts = parts_to_store(content).map_err(Error::content(path))?;
+        let parts = parts.filter(|parts| map_of(parts, content.len()).len() <= MAX_MAP);
+        let Some(parts) = parts else {
+            self.header(&Fields { size: content.len(), ..fields })?;
+            self.data(path, content.reader())?;
+            return self.pad(content.len());
+        };
+        let map = map_of(&parts, content.len());
+        let stored: u64 = parts.iter().map(|part| part.end - part.start).sum();
+        let size = (map.len() as u64).next_multiple_of(BLOCK) + stored;
+        self.header(&Fields { size, real_size: Some(content.len()), ..fields })?;
+        self.write(&map)?;
+        self.pad(map.len() as u64)?;
+        parts.into_iter().try_for_each(|part| self.data(path, content.reader_of(part)))?;
+        self.pad(stored)
+    }
+
+    fn data(&mut self, path: &Path, reader: ContentReader) -> Result<(), Error> {
+        let mut reader = Failing { reader, error: None };
         let copied = io::copy(&mut reader, &mut self.out);
         if let Some(error) = reader.error {
             return Err(Error::content(path)(error));
         }
-        copied.map_err(Error::write("a layer"))?;
-        self.pad(content.len())
+        copied.map_err(Error::write("a layer")).map(drop)
     }
 
     fn pad(&mut self, len: u64) -> Result<(), Error> {
@@ -139,12 +165,18 @@ impl<R: Read> Read for Failing<R> {
 impl<'a> Fields<'a> {
     fn new(path: &Path, meta: &'a Metadata, kind: EntryType) -> Self {
         let path = path.as_os_str().as_bytes().to_vec();
-        Self { path, meta, kind, size: 0, link: &[], device: None }
+        Self { path, meta, kind, size: 0, real_size: None, link: &[], device: None }
     }
 
     /// The records for what the header cannot hold, sorted by key.
     fn pax_records(&self) -> Vec<u8> {
         let mut records = Vec::new();
+        if let Some(real_size) = self.real_size {
+            record(&mut records, b"GNU.sparse.major", b"1");
+            record(&mut records, b"GNU.sparse.minor", b"0");
+            record(&mut records, b"GNU.sparse.name", &self.path);
+            record(&mut records, b"GNU.sparse.realsize", real_size.to_string().as_bytes());
+        }
         for (name, value) in &self.meta.xattrs {
             record(&mut records, &[b"SCHILY.xattr.", name.as_slice()].concat(), value);
         }
@@ -154,7 +186,7 @@ impl<'a> Fields<'a> {
         if self.link.len() > NAME_FIELD {
             record(&mut records, b"linkpath", self.link);
         }
-        if self.path.len() > NAME_FIELD {
+        if self.path.len() > NAME_FIELD && self.real_size.is_none() {
             record(&mut records, b"path", &self.path);
         }
         if self.size > MAX_SIZE {
@@ -169,7 +201,8 @@ impl<'a> Fields<'a> {
     /// The ustar header, with what does not fit cut short.
     fn header(&self) -> Header {
         let mut header = Header::new_ustar();
-        fill(&mut header.as_old_mut().name, &self.path);
+        let name = if self.real_size.is_some() { SPARSE_NAME } else { &self.path[..] };
+        fill(&mut header.as_old_mut().name, name);
         fill(&mut header.as_old_mut().linkname, self.link);
         header.set_entry_type(self.kind);
         header.set_mode(u32::from(self.meta.mode));
@@ -189,6 +222,18 @@ impl<'a> Fields<'a> {
 fn fill(field: &mut [u8; NAME_FIELD], value: &[u8]) {
     let len = value.len().min(NAME_FIELD);
     field[..len].copy_from_slice(&value[..len]);
+}
+
+/// The map of a sparse file, as GNU tar's format 1.0 has it before the data: decimal lines, first
+/// the count of parts, then offset and length of each. One of no length says that a hole is last.
+fn map_of(parts: &[Range<u64>], len: u64) -> Vec<u8> {
+    let hole_is_last = parts.last().is_none_or(|part| part.end < len);
+    let end = hole_is_last.then_some(len..len);
+    let mut map = format!("{}\n", parts.len() + usize::from(hole_is_last));
+    for part in parts.iter().cloned().chain(end) {
+        map.push_str(&format!("{}\n{}\n", part.start, part.end - part.start));
+    }
+    map.into_bytes()
 }
 
 /// Appends `LEN KEY=VALUE\n`, where the length counts its own digits.

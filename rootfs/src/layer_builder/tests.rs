@@ -1,3 +1,5 @@
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::Command;
 
 use super::*;
@@ -136,4 +138,90 @@ fn gnu_tar_lists_a_written_layer() {
     assert_eq!(words[1], ["-rws--x--x", "5000000/6", "5", "1970-01-02", "00:00", &long]);
     assert_eq!(words[2][5..], ["link", "->", "target"]);
     assert!(listed.status.success() && listed.stderr.is_empty());
+}
+
+/// A host file of 6 GiB with some bytes at its start, in the middle and at its end.
+fn huge(dir: &Path, end: u64) -> (Content, [(u64, &'static [u8]); 3]) {
+    let pieces: [(u64, &[u8]); 3] = [(0, b"start"), ((4 << 30) + 70_000, b"middle"), (end, b"end")];
+    let path = dir.join("huge");
+    let file = File::create(&path).unwrap();
+    file.set_len(6 << 30).unwrap();
+    pieces.iter().for_each(|(offset, bytes)| file.write_all_at(bytes, *offset).unwrap());
+    (Content::host_file(path, 6 << 30), pieces)
+}
+
+#[test]
+fn a_sparse_file_stays_sparse() {
+    for end in [(6 << 30) - 3, 5 << 30] {
+        let dir = tempfile::tempdir().unwrap();
+        let (content, pieces) = huge(dir.path(), end);
+        if content.data_ranges().unwrap().len() == 1 {
+            println!("skipped: the file system of {} has no holes", dir.path().display());
+            return;
+        }
+        let mut layer = LayerBuilder::new(None);
+        let long = "d/".to_owned() + &"n".repeat(200);
+        put(&mut layer, &long, Kind::File(content));
+        put(&mut layer, "next", file("1"));
+        let tar = bytes(&layer);
+        assert!(tar.len() < 4 * 65_536, "{}", tar.len());
+        let mut tree = Tree::new();
+        tree.apply_layer(&blob(&tar)).unwrap();
+        let node = tree.get(Path::new(&long), crate::Follow::No).unwrap().unwrap();
+        let Kind::File(content) = &node.kind else { panic!("{node:?}") };
+        assert_eq!(content.len(), 6 << 30);
+        assert_eq!(content.data_ranges().unwrap().len(), 3);
+        for (offset, expected) in pieces {
+            let mut found = vec![0; expected.len()];
+            content.read_at(&mut found, offset).unwrap();
+            assert_eq!(found, expected);
+        }
+        fs::write(dir.path().join("layer.tar"), &tar).unwrap();
+        assert_extracted(dir.path(), &long, &pieces);
+    }
+}
+
+/// GNU tar and Python's module make the same file of it, and no more of it than that.
+fn assert_extracted(dir: &Path, name: &str, pieces: &[(u64, &[u8])]) {
+    let python = "import tarfile; tarfile.open('layer.tar').extractall('.', filter='tar')";
+    for (program, arguments) in [("tar", ["-xf", "layer.tar"]), ("python3", ["-c", python])] {
+        let Ok(output) = Command::new(program).args(arguments).current_dir(dir).output() else {
+            println!("skipped: no `{program}` program");
+            continue;
+        };
+        assert!(output.status.success(), "{program}: {output:?}");
+        assert_eq!(fs::read(dir.join("next")).unwrap(), b"1");
+        let file = File::open(dir.join(name)).unwrap();
+        let stat = file.metadata().unwrap();
+        assert_eq!(stat.len(), 6 << 30, "{program}");
+        assert!(stat.blocks() * 512 < 1 << 20, "{program}");
+        for (offset, expected) in pieces {
+            let mut found = vec![0; expected.len()];
+            file.read_exact_at(&mut found, *offset).unwrap();
+            assert_eq!(&found, expected, "{program} at {offset}");
+        }
+        fs::remove_file(dir.join(name)).unwrap();
+    }
+}
+
+#[test]
+fn zeros_are_left_out_wherever_they_come_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut data = vec![0; 3 << 20];
+    data[1_000_000] = 1;
+    let path = dir.path().join("f");
+    fs::write(&path, &data).unwrap();
+    let with = |content: Content| {
+        let mut layer = LayerBuilder::new(None);
+        put(&mut layer, "f", Kind::File(content));
+        bytes(&layer)
+    };
+    let inline = with(Content::inline(data.clone()));
+    assert!(inline.len() < 80_000, "{}", inline.len());
+    assert!(inline == with(Content::host_file(&path, 3 << 20)));
+    let holes = dir.path().join("holes");
+    let file = File::create(&holes).unwrap();
+    file.set_len(3 << 20).unwrap();
+    file.write_all_at(&[1], 1_000_000).unwrap();
+    assert!(inline == with(Content::host_file(&holes, 3 << 20)));
 }

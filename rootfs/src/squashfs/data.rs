@@ -9,7 +9,7 @@ use super::fits_u32;
 use super::format::{BLOCK_BYTES, FragmentEntry};
 use super::metadata::MetadataTable;
 use crate::limits::MAX_DATA_BLOCKS;
-use crate::{Content, Error};
+use crate::{Content, Error, holes};
 
 /// Takes the data of files, in the order of the image.
 pub(super) trait DataSink {
@@ -52,9 +52,7 @@ pub(super) fn is_short(len: u64) -> bool {
 
 /// The blocks of a file, the last of which may be short.
 pub(super) fn blocks(len: u64) -> impl Iterator<Item = Range<u64>> {
-    let block = BLOCK_BYTES as u64;
-    (0..len.div_ceil(block))
-        .map(move |index| index * block..(index + 1).saturating_mul(block).min(len))
+    holes::blocks(len, BLOCK_BYTES as u64)
 }
 
 /// Counts the blocks of all files, holes included, against the cap.
@@ -114,28 +112,6 @@ impl Fragments {
     }
 }
 
-/// Says of one block after the other whether it is a hole.
-pub(super) struct Holes {
-    /// What is no hole, the next one last.
-    data: Vec<Range<u64>>,
-}
-
-impl Holes {
-    pub(super) fn of(content: &Content) -> Self {
-        let mut data = content.data_ranges();
-        data.reverse();
-        Self { data }
-    }
-
-    /// Whether no data is within `block`. Blocks must ascend.
-    pub(super) fn cover(&mut self, block: &Range<u64>) -> bool {
-        while self.data.last().is_some_and(|data| data.end <= block.start) {
-            self.data.pop();
-        }
-        self.data.last().is_none_or(|data| data.start >= block.end)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,16 +128,5 @@ mod tests {
             assert_eq!(blocks(len).last(), Some(last), "{len}");
         }
         assert_eq!(blocks(0).count(), 0);
-    }
-
-    #[test]
-    fn holes_are_what_lies_between_the_data() {
-        let mut holes = Holes { data: vec![50..60, 20..30, 5..6] };
-        for (block, hole) in
-            [(0..5, true), (5..10, false), (10..20, true), (20..25, false), (25..50, false)]
-        {
-            assert_eq!(holes.cover(&block), hole, "{block:?}");
-        }
-        assert!(!holes.cover(&(50..55)) && holes.cover(&(60..99)));
     }
 }

@@ -8,9 +8,10 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::data::{BlockCount, DataEnd, DataSink, FileData, Fragments, Holes, blocks, is_short};
+use super::data::{BlockCount, DataEnd, DataSink, FileData, Fragments, blocks, is_short};
 use super::format::{BLOCK_BYTES, HOLE, Superblock, stored};
 use super::writer::Metadata;
+use crate::holes::{Holes, is_zero};
 use crate::{Content, ContentReader, Error};
 
 /// Writes file data from the end of the superblock on. Holds one block and one fragment.
@@ -49,10 +50,14 @@ impl<'a> FileSink<'a> {
     }
 
     /// Writes all of `input` and returns the blocks' lengths and the number of bytes in holes.
-    fn write_blocks(&mut self, input: &mut Input<'_>) -> Result<(Vec<u32>, u64), Error> {
+    fn write_blocks(
+        &mut self,
+        input: &mut Input<'_>,
+        mut holes: Holes,
+    ) -> Result<(Vec<u32>, u64), Error> {
         let (mut lens, mut sparse) = (Vec::new(), 0);
         for block in blocks(input.len) {
-            let stored_len = match input.holes.cover(&block) {
+            let stored_len = match holes.cover(&block) {
                 true => {
                     input.reader.skip(block.end - block.start);
                     HOLE
@@ -116,7 +121,8 @@ impl DataSink for FileSink<'_> {
             input.hash.update(&input.block);
             Default::default()
         } else {
-            self.write_blocks(&mut input)?
+            let holes = Holes::of(content).map_err(Error::content(path))?;
+            self.write_blocks(&mut input, holes)?
         };
         let digest = input.hash.finalize().into();
         if let Some(same) = self.known.get(&digest) {
@@ -142,7 +148,6 @@ impl DataSink for FileSink<'_> {
 struct Input<'a> {
     path: &'a Path,
     reader: ContentReader,
-    holes: Holes,
     len: u64,
     block: Vec<u8>,
     /// Of the length, the blocks' lengths and the data: so holes need not be hashed, and equal
@@ -152,19 +157,13 @@ struct Input<'a> {
 
 impl<'a> Input<'a> {
     fn new(path: &'a Path, content: &Content) -> Self {
-        let (len, holes) = (content.len(), Holes::of(content));
+        let len = content.len();
         let hash = Sha256::new_with_prefix(len.to_le_bytes());
-        Self { path, reader: content.reader(), holes, len, block: Vec::new(), hash }
+        Self { path, reader: content.reader(), len, block: Vec::new(), hash }
     }
 
     fn read_block(&mut self, len: usize) -> Result<(), Error> {
         self.block.resize(len, 0);
         self.reader.read_exact(&mut self.block).map_err(Error::content(self.path))
     }
-}
-
-fn is_zero(block: &[u8]) -> bool {
-    // Word by word: tests of files with gigabytes of zeros spend their time here.
-    let (words, rest) = block.as_chunks::<16>();
-    words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)
 }

@@ -8,10 +8,11 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-use super::data::{BlockCount, DataEnd, DataSink, FileData, Fragments, Holes, blocks, is_short};
+use super::data::{BlockCount, DataEnd, DataSink, FileData, Fragments, blocks, is_short};
 use super::format::{HOLE, Superblock, stored};
 use super::writer::{Finished, Metadata, SquashfsWriter};
 use super::{SquashfsOptions, Warning, write_tree};
+use crate::holes::Holes;
 use crate::{Content, Error, Tree};
 
 /// A tree as the bytes of a squashfs image, readable at any place and from any thread.
@@ -113,8 +114,7 @@ impl Default for ViewSink {
 
 impl ViewSink {
     /// Adds the blocks of a file and returns their lengths and the number of bytes in holes.
-    fn add_blocks(&mut self, content: &Content) -> (Vec<u32>, u64) {
-        let mut holes = Holes::of(content);
+    fn add_blocks(&mut self, content: &Content, mut holes: Holes) -> (Vec<u32>, u64) {
         let (mut lens, mut sparse, mut run) = (Vec::new(), 0, 0..0);
         for block in blocks(content.len()) {
             let len = block.end - block.start;
@@ -170,7 +170,10 @@ impl DataSink for ViewSink {
         self.count.add(path, len)?;
         let ((blocks, sparse), fragment) = match is_short(len) {
             true => (Default::default(), self.add_to_fragment(content)?),
-            false => (self.add_blocks(content), None),
+            false => {
+                let holes = Holes::of(content).map_err(Error::content(path))?;
+                (self.add_blocks(content, holes), None)
+            }
         };
         Ok(FileData { start, len, sparse, blocks: blocks.into(), fragment })
     }
