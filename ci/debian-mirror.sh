@@ -47,8 +47,9 @@ build() {
 }
 
 release() {
-    printf '%s\n' "Origin: Debian" "Suite: stable" "Codename: $suite" "Components: main" "Architectures: $arch" SHA256:
     local file
+    printf '%s\n' "Origin: Debian" "Codename: $suite" "Date: $(date --utc --reference="$index/Packages" '+%a, %d %b %Y %T UTC')" \
+        "Architectures: $arch" "Components: main" SHA256:
     for file in main/binary-$arch/Packages{,.gz}; do
         printf ' %s %s %s\n' "$(sha256sum <"dists/$suite/$file" | cut -d' ' -f1)" \
             "$(stat --format=%s "dists/$suite/$file")" "$file"
