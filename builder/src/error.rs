@@ -80,6 +80,12 @@ impl Error {
         self.place.as_ref().map(|(_, span)| *span)
     }
 
+    /// Whether the build was stopped from outside.
+    #[must_use]
+    pub fn is_canceled(&self) -> bool {
+        matches!(*self.kind, ErrorKind::Machine(MachineError::Canceled))
+    }
+
     /// The message with its place and the source lines around it, as shown to users.
     #[must_use]
     pub fn render(&self) -> String {

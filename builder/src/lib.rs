@@ -13,6 +13,7 @@
 //!   randomness; what it makes of them is its own.)
 //! - Errors say what failed and where; [`Error::render`] shows the lines. Nothing is printed here.
 
+mod cache;
 mod cancel;
 mod context;
 mod dockerfile;
@@ -26,6 +27,7 @@ mod options;
 mod parser;
 mod plan;
 mod progress;
+mod schedule;
 mod source;
 mod source_tree;
 
@@ -34,6 +36,7 @@ use std::sync::Arc;
 use lithify_image::{ImageConfig, Layer, Store};
 use lithify_rootfs::Tree;
 
+pub use cache::{CacheExport, CacheMode, CacheOptions};
 pub use cancel::Cancel;
 pub use context::ContextError;
 pub use dockerfile::{Dockerfile, Step};
@@ -57,25 +60,34 @@ pub use source::{SourceFile, Span};
 pub struct Built {
     /// The image's configuration, naming the layers below.
     pub config: ImageConfig,
-    /// The layers, lowest first; those that the build made are in the store, uncompressed.
-    pub layers: Vec<Layer>,
-    /// The layers merged.
-    pub tree: Tree,
-    /// All warnings, in the order they came up.
+    /// All warnings, in the order of their lines: those about how the file is written first.
     pub warnings: Vec<Warning>,
     /// The Dockerfile, for showing the lines of warnings.
     pub source: Arc<SourceFile>,
+    files: Arc<exec::Files>,
+}
+
+impl Built {
+    /// The layers, lowest first; those that the build made are in the store, uncompressed.
+    #[must_use]
+    pub fn layers(&self) -> Vec<Layer> {
+        self.files.layers()
+    }
+
+    /// The layers merged. With everything cached this is when they are first read.
+    ///
+    /// # Errors
+    /// A layer is damaged, or hostile.
+    pub fn tree(&self) -> Result<&Tree, Error> {
+        self.files.tree()
+    }
 }
 
 /// Builds the target of a Dockerfile.
 ///
 /// # Errors
-/// [`Error`] at the first thing that fails; layers made until then stay in the store.
-pub fn build(
-    options: &Options,
-    store: &Store,
-    progress: &mut dyn Progress,
-) -> Result<Built, Error> {
+/// [`Error`] at the first thing that fails; what was made until then stays cached in the store.
+pub fn build(options: &Options, store: &Store, progress: &dyn Progress) -> Result<Built, Error> {
     let machine = options.machine.clone();
     let executor = machine.map(|machine| Box::new(machine) as Box<dyn exec::Executor>);
     build_with(executor, options, store, progress)
@@ -85,7 +97,7 @@ fn build_with(
     executor: Option<Box<dyn exec::Executor>>,
     options: &Options,
     store: &Store,
-    progress: &mut dyn Progress,
+    progress: &dyn Progress,
 ) -> Result<Built, Error> {
     let file = context::DockerfileBytes::read(options)?;
     let ignore = file.ignore(&options.context)?;
@@ -99,5 +111,5 @@ fn build_with(
     let (state, found) = applier.run()?;
     warnings.extend(found);
     let source = Arc::clone(&plan.source);
-    Ok(Built { config: state.config, layers: state.layers, tree: state.tree, warnings, source })
+    Ok(Built { config: state.config, warnings, source, files: state.files })
 }

@@ -1,10 +1,12 @@
 //! What to build.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use lithify_image::Platform;
 
+use crate::cache::CacheOptions;
 use crate::cancel::Cancel;
 use crate::machine::RunMachine;
 
@@ -45,6 +47,10 @@ pub struct Options {
     pub machine: Option<RunMachine>,
     /// Stops the build.
     pub cancel: Cancel,
+    /// What is taken from and given to caches.
+    pub cache: CacheOptions,
+    /// How many stages are built at a time, at most.
+    pub threads: NonZeroUsize,
 }
 
 impl Options {
@@ -61,6 +67,8 @@ impl Options {
             source_date_epoch: 0,
             machine: None,
             cancel: Cancel::default(),
+            cache: CacheOptions::default(),
+            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         }
     }
 }

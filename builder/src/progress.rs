@@ -51,17 +51,23 @@ pub enum Event<'a> {
         /// Its number.
         id: StepId,
     },
+    /// The instruction is done: what it makes was there.
+    StepCached {
+        /// Its number.
+        id: StepId,
+    },
+
     /// A warning; [`crate::Built`] holds them all again.
     Warning(&'a Warning),
 }
 
 /// Receives events.
-pub trait Progress {
-    /// Called for each event, on the thread that builds.
-    fn event(&mut self, event: Event<'_>);
+pub trait Progress: Sync {
+    /// Called for each event, on the thread where it happens; stages are built by several.
+    fn event(&self, event: Event<'_>);
 }
 
 /// Events are thrown away.
 impl Progress for () {
-    fn event(&mut self, _: Event<'_>) {}
+    fn event(&self, _: Event<'_>) {}
 }

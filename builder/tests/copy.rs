@@ -226,8 +226,8 @@ fn a_dockerignore_beside_the_dockerfile_wins() {
     fixture.write("x.Dockerfile.dockerignore", "b\n");
     let path = fixture.context().join("x.Dockerfile");
     fixture.options.dockerfile = lithify_builder::DockerfileInput::Path(path);
-    let built = lithify_builder::build(&fixture.options, &fixture.store, &mut ()).unwrap();
-    assert_eq!(support::list(&built.tree), ["644 0:0 /a \"\""]);
+    let built = lithify_builder::build(&fixture.options, &fixture.store, &()).unwrap();
+    assert_eq!(support::list(built.tree().unwrap()), ["644 0:0 /a \"\""]);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::sync::Mutex;
+
 use lithify_builder::{Event, Progress};
 use lithify_image::{ImageConfig, Layer, LayoutWriter, Platform};
 use support::{Fixture, list};
@@ -18,11 +20,11 @@ fn add_base(
     fixture.write("base", "b");
     let built = fixture.build("FROM scratch\nCOPY base /base\n");
     fixture.options = saved;
-    let mut config = built.config;
+    let mut config = built.config.clone();
     change(&mut config);
     let dir = fixture.beside("layout");
     let mut layout = LayoutWriter::create(&dir).unwrap();
-    layout.add_image(&config, &built.layers, Some("1")).unwrap();
+    layout.add_image(&config, &built.layers(), Some("1")).unwrap();
     fixture.options.contexts.insert(name.into(), format!("oci-layout://{}:1", dir.display()));
 }
 
@@ -106,7 +108,7 @@ fn stages_inherit_and_copy_from_each_other() {
          FROM more\nCOPY --from=build /out /copied\nCOPY --from=0 /out/f /zero\n",
     );
     assert_eq!(
-        list(&built.tree),
+        list(built.tree().unwrap()),
         [
             "755 5:6 /copied/",
             "600 5:6 /copied/f \"x\"",
@@ -117,7 +119,7 @@ fn stages_inherit_and_copy_from_each_other() {
     );
     assert_eq!(built.config.config.env[1..], ["A=1", "B=1"]);
     assert_eq!(built.config.config.cmd.as_deref().unwrap(), ["x"]);
-    assert_eq!(built.layers.len(), 3);
+    assert_eq!(built.layers().len(), 3);
     assert_eq!(built.config.rootfs.diff_ids.len(), 3);
     let layers = built.config.history.iter().filter(|entry| !entry.empty_layer).count();
     assert_eq!(layers, 3);
@@ -142,12 +144,12 @@ fn images_stand_in_for_their_names() {
          COPY --from=d / /\nCOPY --from=debian:trixie-slim base /again\n",
     );
     assert_eq!(
-        list(&built.tree),
+        list(built.tree().unwrap()),
         ["644 0:0 /again \"b\"", "644 0:0 /base \"b\"", "644 0:0 /f \"x\""]
     );
     let based = fixture.build("FROM debian:trixie-slim\nENV X=$BASE\n");
     assert_eq!(based.config.config.env, ["PATH=/own", "BASE=1", "X=1"]);
-    assert_eq!(based.layers.len(), 1);
+    assert_eq!(based.layers().len(), 1);
 }
 
 #[test]
@@ -157,7 +159,7 @@ fn triggers_of_the_base_run_first_and_vanish() {
         config.config.on_build = vec!["ENV T=1".into(), "COPY f /triggered".into()];
     });
     let built = fixture.build("FROM base\nENV U=$T\n");
-    assert_eq!(list(&built.tree), ["644 0:0 /base \"b\"", "644 0:0 /triggered \"x\""]);
+    assert_eq!(list(built.tree().unwrap()), ["644 0:0 /base \"b\"", "644 0:0 /triggered \"x\""]);
     assert_eq!(built.config.config.env[1..], ["T=1", "U=1"]);
     assert!(built.config.config.on_build.is_empty());
 
@@ -251,9 +253,9 @@ fn workdirs_are_made_for_the_user_in_effect() {
     let mut fixture = Fixture::with(&[("etc/passwd", "app:x:7:8::/:/bin/sh\n")]);
     let built = fixture
         .build("FROM scratch\nCOPY etc /etc\nWORKDIR /a/b\nUSER app\nWORKDIR /a/c\nWORKDIR /a/b\n");
-    let list = list(&built.tree);
+    let list = list(built.tree().unwrap());
     assert_eq!(list[..3], ["755 0:0 /a/", "755 0:0 /a/b/", "755 7:8 /a/c/"]);
-    assert_eq!(built.layers.len(), 3);
+    assert_eq!(built.layers().len(), 3);
     assert_eq!(built.config.history.len(), 5);
 }
 
@@ -267,7 +269,7 @@ fn equal_input_gives_equal_images_whatever_the_times() {
             std::fs::File::open(path).unwrap().set_modified(time).unwrap();
         }
         let built = fixture.build("FROM scratch\nCOPY d /d\nWORKDIR /w\nENV A=1\n");
-        let digests: Vec<_> = built.layers.iter().map(|layer: &Layer| layer.digest).collect();
+        let digests: Vec<_> = built.layers().iter().map(|layer: &Layer| layer.digest).collect();
         (built.config.to_json(), digests)
     };
     assert_eq!(build(1_700_000_000), build(1_600_000_000));
@@ -279,7 +281,8 @@ fn source_date_epoch_is_the_time_of_all_that_is_made() {
     fixture.options.build_args.insert("SOURCE_DATE_EPOCH".into(), "86400".into());
     let built = fixture.build("FROM scratch\nCOPY f /d/f\n");
     assert_eq!(built.config.created.as_deref(), Some("1970-01-02T00:00:00Z"));
-    let mtimes: Vec<_> = built.tree.walk().skip(1).map(|entry| entry.node.meta.mtime).collect();
+    let mtimes: Vec<_> =
+        built.tree().unwrap().walk().skip(1).map(|entry| entry.node.meta.mtime).collect();
     assert_eq!(mtimes, [86_400, 86_400]);
     fixture.options.build_args.insert("SOURCE_DATE_EPOCH".into(), "soon".into());
     assert_eq!(
@@ -302,11 +305,11 @@ fn variables_that_double_without_end_are_stopped() {
 }
 
 #[derive(Default)]
-struct Recorder(Vec<String>);
+struct Recorder(Mutex<Vec<String>>);
 
 impl Progress for Recorder {
-    fn event(&mut self, event: Event<'_>) {
-        self.0.push(match event {
+    fn event(&self, event: Event<'_>) {
+        self.0.lock().unwrap().push(match event {
             Event::StepStarted { id, stage, index, total, text } => {
                 format!("#{id} [{stage} {index}/{total}] {text}")
             }
@@ -322,10 +325,10 @@ fn progress_names_every_step() {
     let mut fixture = Fixture::new();
     let text = "FROM scratch AS a\nENV A=$X\nFROM a\nCMD b \\\n  c\n";
     fixture.options.dockerfile = lithify_builder::DockerfileInput::Bytes(text.into());
-    let mut recorder = Recorder::default();
-    lithify_builder::build(&fixture.options, &fixture.store, &mut recorder).unwrap();
+    let recorder = Recorder::default();
+    lithify_builder::build(&fixture.options, &fixture.store, &recorder).unwrap();
     assert_eq!(
-        recorder.0,
+        *recorder.0.lock().unwrap(),
         [
             "WARNING JSONArgsRecommended",
             "#1 [a 1/2] FROM scratch AS a",
@@ -346,7 +349,7 @@ fn missing_contexts_and_dockerfiles_are_named() {
     let mut fixture = Fixture::new();
     fixture.options.dockerfile = lithify_builder::DockerfileInput::InContext;
     let build = |fixture: &Fixture| {
-        lithify_builder::build(&fixture.options, &fixture.store, &mut ()).unwrap_err().to_string()
+        lithify_builder::build(&fixture.options, &fixture.store, &()).unwrap_err().to_string()
     };
     assert!(build(&fixture).contains("context/Dockerfile: No such file"), "{}", build(&fixture));
     fixture.options.context = fixture.beside("nowhere");

@@ -47,8 +47,13 @@ impl LocalContext {
         Ok(context)
     }
 
+    /// The directory.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The path on the host; `path` must hold no `..`.
-    fn host(&self, path: &Path) -> PathBuf {
+    pub(crate) fn host(&self, path: &Path) -> PathBuf {
         self.root.join(path)
     }
 
@@ -104,7 +109,8 @@ impl LocalContext {
         Ok(names.filter(|name| self.is_visible(&dir.join(name))).collect())
     }
 
-    fn metadata(&self, path: &Path) -> Result<Option<HostMetadata>, ContextError> {
+    /// About the file itself at `path`, if it is there and visible.
+    pub(crate) fn metadata(&self, path: &Path) -> Result<Option<HostMetadata>, ContextError> {
         if !self.is_visible(path) {
             return Ok(None);
         }

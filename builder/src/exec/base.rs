@@ -1,9 +1,9 @@
 //! FROM: where a stage starts, and the triggers that its base brings.
 
 use std::path::Path;
+use std::sync::{Arc, PoisonError};
 
 use lithify_image::open_image;
-use lithify_rootfs::Tree;
 
 use super::{Applier, ExecError, StageState};
 use crate::context::{Choice, LocalContext, NamedContext, root_ignore};
@@ -22,14 +22,12 @@ pub(super) enum OpenedContext {
 }
 
 impl Applier<'_> {
-    pub(super) fn base_state(&mut self, base: &Origin) -> Result<StageState, Error> {
+    /// Where the stage `stage` starts.
+    pub(super) fn base_state(&self, stage: usize, base: &Origin) -> Result<StageState, Error> {
         match base {
-            Origin::Scratch => Ok(StageState::scratch(&self.options.platform)),
-            Origin::Stage(index) => {
-                self.ensure(*index)?;
-                Ok(self.states[index].derived())
-            }
-            Origin::Context(name) => match self.named_context(name)? {
+            Origin::Scratch => Ok(StageState::scratch(&self.options.platform, self.store)),
+            Origin::Stage(index) => Ok(self.stage_for(stage, *index)?.derived()),
+            Origin::Context(name) => match &*self.named_context(name)? {
                 OpenedContext::Image(state) => Ok(state.derived()),
                 OpenedContext::Directory(_) => {
                     Err(ExecError::NotAnImage { name: name.clone() }.into())
@@ -41,12 +39,15 @@ impl Applier<'_> {
         }
     }
 
-    pub(super) fn named_context(&mut self, name: &str) -> Result<&OpenedContext, Error> {
-        if !self.contexts.contains_key(name) {
-            let opened = self.open_context(name)?;
-            self.contexts.insert(name.to_owned(), opened);
+    pub(super) fn named_context(&self, name: &str) -> Result<Arc<OpenedContext>, Error> {
+        // Held while it is opened: the second stage that asks waits for the first.
+        let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(context) = contexts.get(name) {
+            return Ok(Arc::clone(context));
         }
-        Ok(&self.contexts[name])
+        let opened = Arc::new(self.open_context(name)?);
+        contexts.insert(name.to_owned(), Arc::clone(&opened));
+        Ok(opened)
     }
 
     fn open_context(&self, name: &str) -> Result<OpenedContext, Error> {
@@ -76,8 +77,7 @@ impl Applier<'_> {
             }
             .into());
         }
-        let tree = Tree::from_layers(&image.layers, self.store)?;
-        Ok(OpenedContext::Image(Box::new(StageState::from_image(image, tree))))
+        Ok(OpenedContext::Image(Box::new(StageState::from_image(image, self.store))))
     }
 
     /// Takes the triggers out of the base's configuration, as steps that stand at the FROM line.

@@ -89,7 +89,7 @@ impl Copier {
         let mut first_names = BTreeMap::new();
         for found in found {
             let is_root = found.relative.as_os_str().is_empty();
-            if self.is_excluded(&found.relative, from) {
+            if is_excluded(&self.rules.exclude, &found.relative, from) {
                 continue;
             }
             let path = if is_root { target.to_owned() } else { target.join(&found.relative) };
@@ -105,13 +105,6 @@ impl Copier {
             first_names.insert(found.relative, path);
         }
         Ok(())
-    }
-
-    fn is_excluded(&self, relative: &Path, from: &Path) -> bool {
-        let exclude = &self.rules.exclude;
-        let inside = !relative.as_os_str().is_empty() && exclude.excludes(relative);
-        let whole = from.join(relative);
-        inside || (!whole.as_os_str().is_empty() && exclude.excludes(&whole))
     }
 
     /// Only possible where a pattern keeps something in an excluded directory.
@@ -167,6 +160,13 @@ impl Copier {
         }
         node
     }
+}
+
+/// Whether `--exclude` leaves out `relative`, which is in `from`.
+pub(super) fn is_excluded(exclude: &Matcher, relative: &Path, from: &Path) -> bool {
+    let inside = !relative.as_os_str().is_empty() && exclude.excludes(relative);
+    let whole = from.join(relative);
+    inside || (!whole.as_os_str().is_empty() && exclude.excludes(&whole))
 }
 
 fn is_symlink(node: &Node) -> bool {

@@ -19,7 +19,7 @@ const SIGNALS: [&str; 35] = [
 const MAX_SIGNAL: u8 = 64;
 
 impl Applier<'_> {
-    pub(super) fn setting(&mut self, state: &mut StageState, step: &Step) -> Result<(), Error> {
+    pub(super) fn setting(&self, state: &mut StageState, step: &Step) -> Result<(), Error> {
         match &step.instruction {
             Instruction::Arg(declarations) => self.arg(state, declarations, step)?,
             Instruction::Env(pairs) => {
@@ -75,7 +75,7 @@ impl Applier<'_> {
     }
 
     fn arg(
-        &mut self,
+        &self,
         state: &mut StageState,
         declarations: &[ArgDeclaration],
         step: &Step,
@@ -93,12 +93,7 @@ impl Applier<'_> {
     }
 
     /// All values see the variables as they were before the instruction.
-    fn pairs(
-        &mut self,
-        state: &StageState,
-        pairs: &Pairs,
-        step: &Step,
-    ) -> Result<Vec<Pair>, Error> {
+    fn pairs(&self, state: &StageState, pairs: &Pairs, step: &Step) -> Result<Vec<Pair>, Error> {
         let mut expanded = Vec::new();
         for pair in &pairs.pairs {
             expanded.push(Pair {
@@ -109,23 +104,17 @@ impl Applier<'_> {
         Ok(expanded)
     }
 
-    pub(super) fn not_empty(
-        &mut self,
+    fn not_empty(
+        &self,
         state: &StageState,
         word: &str,
         keyword: &'static str,
         step: &Step,
     ) -> Result<String, Error> {
-        let value = self.expand(state, word, step)?;
-        if value.is_empty() { Err(ExecError::Empty { keyword }.into()) } else { Ok(value) }
+        self.expand_some(state, word, step, ExecError::Empty { keyword })
     }
 
-    fn expose(
-        &mut self,
-        state: &mut StageState,
-        ports: &[String],
-        step: &Step,
-    ) -> Result<(), Error> {
+    fn expose(&self, state: &mut StageState, ports: &[String], step: &Step) -> Result<(), Error> {
         for word in ports {
             for port in self.expand_words(state, word, step)?.1 {
                 let (numbers, protocol) =

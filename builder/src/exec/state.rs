@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use lithify_image::{History, Image, ImageConfig, Layer, Platform, Store};
-use lithify_rootfs::{LayerBuilder, Tree};
+use std::sync::Arc;
 
+use lithify_image::{History, Image, ImageConfig, Layer, Platform, Store};
+
+use super::files::Files;
 use super::{ExecError, time};
 use crate::error::Error;
 
@@ -20,9 +22,8 @@ const MAX_ENVIRONMENT_BYTES: usize = 2 << 20;
 /// A stage under construction.
 #[derive(Debug, Clone)]
 pub(crate) struct StageState {
-    pub(crate) tree: Tree,
+    pub(crate) files: Arc<Files>,
     pub(crate) config: ImageConfig,
-    pub(crate) layers: Vec<Layer>,
     /// ARG values; ENV values of the same names hide them.
     args: BTreeMap<String, String>,
     /// CMD was given in this stage: an ENTRYPOINT does not drop it.
@@ -31,29 +32,27 @@ pub(crate) struct StageState {
 
 impl StageState {
     /// `FROM scratch`.
-    pub(super) fn scratch(platform: &Platform) -> Self {
+    pub(super) fn scratch(platform: &Platform, store: &Store) -> Self {
         let mut config = ImageConfig::new(platform);
         config.config.env.push(DEFAULT_PATH.to_owned());
-        Self {
-            tree: Tree::new(),
-            config,
-            layers: Vec::new(),
-            args: BTreeMap::new(),
-            own_cmd: false,
-        }
+        Self::new(config, Files::new(store, Vec::new()))
     }
 
-    pub(super) fn from_image(image: Image, tree: Tree) -> Self {
+    pub(super) fn from_image(image: Image, store: &Store) -> Self {
         let mut config = image.config;
         if !config.config.env.iter().any(|entry| entry.starts_with("PATH=")) {
             config.config.env.push(DEFAULT_PATH.to_owned());
         }
-        Self { tree, config, layers: image.layers, args: BTreeMap::new(), own_cmd: false }
+        Self::new(config, Files::new(store, image.layers))
+    }
+
+    fn new(config: ImageConfig, files: Files) -> Self {
+        Self { files: Arc::new(files), config, args: BTreeMap::new(), own_cmd: false }
     }
 
     /// The start of a stage that is based on this one; it keeps the arguments, as in BuildKit.
     pub(super) fn derived(&self) -> Self {
-        Self { own_cmd: false, ..self.clone() }
+        Self { own_cmd: false, files: Arc::new(Files::on(&self.files)), ..self.clone() }
     }
 
     /// ENV beats ARG.
@@ -109,34 +108,20 @@ impl StageState {
         self.config.config.shell.clone().unwrap_or_else(default)
     }
 
-    /// Takes the changes of one instruction as a layer; none if it changes nothing.
-    pub(super) fn commit(
+    /// Takes what one instruction made: a layer, or nothing.
+    pub(super) fn take(
         &mut self,
-        changes: &LayerBuilder,
-        store: &Store,
+        layer: Option<Layer>,
         text: &str,
         epoch: u32,
     ) -> Result<(), Error> {
-        if changes.is_empty() {
-            self.record(text, epoch, true);
-            return Ok(());
+        let empty_layer = layer.is_none();
+        if let Some(layer) = layer {
+            self.config.rootfs.diff_ids.push(layer.diff_id);
+            // Copied only if another stage holds them, which is then one that is built on these.
+            Arc::make_mut(&mut self.files).push(layer)?;
         }
-        self.add_layer(changes, store, text, epoch)
-    }
-
-    /// Takes the changes of one instruction as a layer, even if there are none.
-    pub(super) fn add_layer(
-        &mut self,
-        changes: &LayerBuilder,
-        store: &Store,
-        text: &str,
-        epoch: u32,
-    ) -> Result<(), Error> {
-        let layer = changes.store(store)?;
-        self.tree.apply_layer(&layer.blob)?;
-        self.config.rootfs.diff_ids.push(layer.diff_id);
-        self.layers.push(layer);
-        self.record(text, epoch, false);
+        self.record(text, epoch, empty_layer);
         Ok(())
     }
 

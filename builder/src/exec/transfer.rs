@@ -1,22 +1,25 @@
 //! COPY, ADD and WORKDIR.
 
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
-use lithify_rootfs::{Content, Kind, Metadata, Node, Tree};
+use lithify_image::Digest;
+use lithify_rootfs::{Content, Kind, LayerBuilder, Metadata, Node, Tree};
 
 use super::archive;
 use super::base::OpenedContext;
 use super::copier::{Clash, Copier, Rules};
 use super::mode::Mode;
 use super::owner::Owner;
-use super::{Applier, ExecError, StageState};
+use super::{Applier, Current, ExecError, Outcome, StageState};
+use crate::cache::{Hit, Key};
+use crate::context::LocalContext;
 use crate::dockerfile::Step;
 use crate::error::{Error, Hint};
 use crate::expand::{Rules as WordRules, expand};
 use crate::ignore::Matcher;
 use crate::instruction::{Inline, Transfer, TransferKind};
 use crate::plan::Origin;
-use crate::progress::Warning;
 use crate::source_tree::{Found, Match, SourceTree, has_wildcard};
 
 /// A transfer with all variables expanded.
@@ -26,65 +29,171 @@ struct Expanded {
     destination: PathBuf,
     /// The destination is written as a directory.
     into_directory: bool,
+    owner: Option<String>,
+    mode: Option<String>,
+    exclude: Vec<String>,
 }
 
-/// One source path and where it is.
-struct Item {
+/// One source path and what is there.
+pub(super) struct Item {
     /// The path as named, relative to the source's root: its last name is kept.
-    named: PathBuf,
+    pub(super) named: PathBuf,
     /// The same without symbolic links.
-    real: PathBuf,
+    pub(super) real: PathBuf,
     /// The part of `named` that `--parents` keeps.
-    kept: PathBuf,
+    pub(super) kept: PathBuf,
+    /// What is there and below.
+    pub(super) found: Vec<Found>,
+}
+
+/// What all sources name.
+struct FoundAll {
+    items: Vec<Item>,
+    /// Patterns that match nothing.
+    unmatched: Vec<String>,
+}
+
+/// Where files come from.
+enum Source<'a> {
+    Local(&'a LocalContext),
+    Stage(Arc<StageState>),
+    Context(Arc<OpenedContext>),
+    Empty,
+}
+
+impl Source<'_> {
+    fn files(&self) -> Result<SourceTree<'_>, Error> {
+        Ok(match self {
+            Self::Local(context) => SourceTree::Local(context),
+            Self::Stage(state) => SourceTree::Tree(state.files.tree()?),
+            Self::Context(context) => match &**context {
+                OpenedContext::Directory(context) => SourceTree::Local(context),
+                OpenedContext::Image(state) => SourceTree::Tree(state.files.tree()?),
+            },
+            Self::Empty => SourceTree::Empty,
+        })
+    }
+
+    /// What stands for all files of a stage or image, without a look at them.
+    fn chain(&self) -> Option<&Digest> {
+        match self {
+            Self::Stage(state) => Some(state.files.chain()),
+            Self::Context(context) => match &**context {
+                OpenedContext::Image(state) => Some(state.files.chain()),
+                OpenedContext::Directory(_) => None,
+            },
+            Self::Local(_) | Self::Empty => None,
+        }
+    }
 }
 
 impl Applier<'_> {
     pub(super) fn transfer(
-        &mut self,
+        &self,
         state: &mut StageState,
         transfer: &Transfer,
-        step: &Step,
-    ) -> Result<(), Error> {
-        let expanded = self.expanded(state, transfer, step)?;
-        let origin = match &transfer.from {
-            Some(from) => Some(self.plan.origin(from)?),
-            None => None,
-        };
-        let rules = self.rules(state, transfer, &expanded, step)?;
-        let mut copier = Copier::new(&state.tree, rules);
-        self.prepare(origin.as_ref())?;
-        let source = self.source(origin.as_ref());
-        let place = origin.as_ref().map_or("the build context".to_owned(), |o| self.place(o));
-        let (items, unmatched) = find_all(source, &expanded.sources, transfer, &place)?;
-        let into_directory =
-            expanded.into_directory || copier.is_directory(&expanded.destination)?;
-        if items.len() + expanded.inline.len() > 1 && !into_directory {
-            return Err(ExecError::DestinationNotDirectory { path: expanded.destination }.into());
+        current: Current<'_>,
+    ) -> Result<Outcome, Error> {
+        let expanded = self.expanded(state, transfer, current.step)?;
+        let origin = transfer.from.as_deref().map(|from| self.plan.origin(from)).transpose()?;
+        let source = self.source(current.stage, origin.as_ref())?;
+        let place = self.place(origin.as_ref());
+        let key = self.transfer_key(state, transfer, &expanded);
+        let whole = source.chain().map(|chain| key.clone().text("whole").digest(chain).finish());
+        if let Some(whole) = &whole
+            && let Some(hit) = self.cache.find(current.stage, whole)?
+        {
+            return self.take_transfer(state, hit, &place, current);
         }
-        let placement = Placement { transfer, expanded: &expanded, into_directory };
-        for item in &items {
-            let found = source.walk(&item.real)?;
-            let unpacked = self.unpacked(transfer, &found, &item.named)?;
-            placement.put(&mut copier, item, found, unpacked.as_ref())?;
+
+        let files = source.files()?;
+        let found = find_all(files, &expanded, transfer, &place)?;
+        let content = self.content_digest(files, &found.items, &expanded.exclude)?;
+        let key = key.text("content").digest(&content).finish();
+        let keys: Vec<Digest> = [key].into_iter().chain(whole).collect();
+        let _entered = self.cache.enter(key);
+        if let Some(hit) = self.cache.find(current.stage, &key)? {
+            for key in &keys {
+                self.cache.add(current.stage, key, &hit.record)?;
+            }
+            return self.take_transfer(state, hit, &place, current);
         }
-        placement.put_inline(&mut copier)?;
+        let changes = self.copied(state, transfer, &expanded, &found)?;
+        self.warn_unmatched(&found.unmatched, &place, current);
+        self.commit(state, &changes, current, &keys, found.unmatched)
+    }
+
+    fn take_transfer(
+        &self,
+        state: &mut StageState,
+        hit: Hit,
+        place: &str,
+        current: Current<'_>,
+    ) -> Result<Outcome, Error> {
+        self.warn_unmatched(&hit.record.unmatched, place, current);
+        self.take(state, hit, current)
+    }
+
+    fn warn_unmatched(&self, unmatched: &[String], place: &str, current: Current<'_>) {
         for text in unmatched {
             let message = format!("no file matches `{text}` in {place}");
-            self.warn(Warning::new("NoMatch", message, Some(step.span)));
+            self.warn("NoMatch", message, current.step.span);
         }
-        state.commit(&copier.finish(), self.store, &step.text, self.epoch)
+    }
+
+    /// All that decides the result but the files themselves.
+    fn transfer_key(&self, state: &StageState, transfer: &Transfer, expanded: &Expanded) -> Key {
+        let inline = expanded.inline.iter().flat_map(|(name, text)| [name, text]);
+        self.key(transfer.kind.keyword(), state)
+            .list(&expanded.sources)
+            .list(inline)
+            .bytes(expanded.destination.as_os_str().as_encoded_bytes())
+            .switch(expanded.into_directory)
+            .optional(expanded.owner.as_ref())
+            .optional(expanded.mode.as_ref())
+            .list(&expanded.exclude)
+            .switch(transfer.parents)
+            .switch(transfer.unpack != Some(false))
+    }
+
+    /// The changes that the files make.
+    fn copied(
+        &self,
+        state: &StageState,
+        transfer: &Transfer,
+        expanded: &Expanded,
+        found: &FoundAll,
+    ) -> Result<LayerBuilder, Error> {
+        let tree = state.files.tree()?;
+        let mut copier = Copier::new(tree, self.rules(tree, expanded)?);
+        let into_directory =
+            expanded.into_directory || copier.is_directory(&expanded.destination)?;
+        if found.items.len() + expanded.inline.len() > 1 && !into_directory {
+            let path = expanded.destination.clone();
+            return Err(ExecError::DestinationNotDirectory { path }.into());
+        }
+        let placement = Placement { transfer, expanded, into_directory };
+        for item in &found.items {
+            let unpacked = self.unpacked(transfer, &item.found, &item.named)?;
+            placement.put(&mut copier, item, unpacked.as_ref())?;
+        }
+        placement.put_inline(&mut copier)?;
+        Ok(copier.finish())
     }
 
     fn expanded(
-        &mut self,
+        &self,
         state: &StageState,
         transfer: &Transfer,
         step: &Step,
     ) -> Result<Expanded, Error> {
         let keyword = transfer.kind.keyword();
+        let path =
+            |word: &str| self.expand_some(state, word, step, ExecError::EmptyPath { keyword });
+        let word = |word: &String| self.expand(state, word, step);
         let mut sources = Vec::new();
         for source in &transfer.sources {
-            let source = self.not_empty_path(state, source, keyword, step)?;
+            let source = path(source)?;
             if transfer.kind == TransferKind::Add && is_remote(&source) {
                 return Err(ExecError::Remote { source_text: source }.into());
             }
@@ -94,77 +203,46 @@ impl Applier<'_> {
         for file in &transfer.inline {
             inline.push((file.name.clone(), inline_text(state, file)?));
         }
-        let destination = self.not_empty_path(state, &transfer.destination, keyword, step)?;
+        let destination = path(&transfer.destination)?;
         let into_directory = destination.ends_with('/')
             || destination.ends_with("/.")
             || matches!(&*destination, "." | "..")
             || transfer.parents;
-        let destination = absolute(&state.config.config.working_dir, &destination);
-        Ok(Expanded { sources, inline, destination, into_directory })
+        Ok(Expanded {
+            sources,
+            inline,
+            destination: absolute(&state.config.config.working_dir, &destination),
+            into_directory,
+            owner: transfer.chown.as_ref().map(word).transpose()?,
+            mode: transfer.chmod.as_ref().map(word).transpose()?,
+            exclude: transfer.exclude.iter().map(word).collect::<Result<_, _>>()?,
+        })
     }
 
-    fn not_empty_path(
-        &mut self,
-        state: &StageState,
-        word: &str,
-        keyword: &'static str,
-        step: &Step,
-    ) -> Result<String, Error> {
-        let path = self.expand(state, word, step)?;
-        if path.is_empty() { Err(ExecError::EmptyPath { keyword }.into()) } else { Ok(path) }
-    }
-
-    fn rules(
-        &mut self,
-        state: &StageState,
-        transfer: &Transfer,
-        expanded: &Expanded,
-        step: &Step,
-    ) -> Result<Rules, Error> {
-        let owner = match &transfer.chown {
-            Some(text) => Some(Owner::resolve(&self.expand(state, text, step)?, &state.tree)?),
-            None => None,
-        };
-        let mode = match &transfer.chmod {
-            Some(text) => Some(Mode::parse(&self.expand(state, text, step)?)?),
-            None => None,
-        };
-        let mut patterns = Vec::new();
-        for pattern in &transfer.exclude {
-            patterns.push(self.expand(state, pattern, step)?);
-        }
+    fn rules(&self, tree: &Tree, expanded: &Expanded) -> Result<Rules, Error> {
         let single = expanded.sources.len() == 1 && !has_wildcard(&expanded.sources[0]);
+        let owner = expanded.owner.as_deref().map(|text| Owner::resolve(text, tree));
         Ok(Rules {
-            owner,
-            mode,
-            exclude: Matcher::from_patterns(&patterns)?,
+            owner: owner.transpose()?,
+            mode: expanded.mode.as_deref().map(Mode::parse).transpose()?,
+            exclude: Matcher::from_patterns(&expanded.exclude)?,
             epoch: self.epoch,
             keep_links: single && expanded.inline.is_empty(),
         })
     }
 
-    /// Builds or opens what `--from` names.
-    fn prepare(&mut self, origin: Option<&Origin>) -> Result<(), Error> {
-        match origin {
-            Some(Origin::Stage(index)) => self.ensure(*index),
-            Some(Origin::Context(name)) => self.named_context(name).map(|_| ()),
+    /// Builds or opens what `--from` names in the stage `stage`.
+    fn source(&self, stage: usize, origin: Option<&Origin>) -> Result<Source<'_>, Error> {
+        Ok(match origin {
+            None => Source::Local(self.context),
+            Some(Origin::Scratch) => Source::Empty,
+            Some(Origin::Stage(index)) => Source::Stage(self.stage_for(stage, *index)?),
+            Some(Origin::Context(name)) => Source::Context(self.named_context(name)?),
             Some(Origin::Image(image)) => {
-                Err(ExecError::Registry { keyword: "--from=", image: image.clone() }.into())
+                let (keyword, image) = ("--from=", image.clone());
+                return Err(ExecError::Registry { keyword, image }.into());
             }
-            Some(Origin::Scratch) | None => Ok(()),
-        }
-    }
-
-    fn source(&self, origin: Option<&Origin>) -> SourceTree<'_> {
-        match origin {
-            Some(Origin::Stage(index)) => SourceTree::Tree(&self.states[index].tree),
-            Some(Origin::Context(name)) => match &self.contexts[name] {
-                OpenedContext::Directory(context) => SourceTree::Local(context),
-                OpenedContext::Image(state) => SourceTree::Tree(&state.tree),
-            },
-            Some(Origin::Scratch | Origin::Image(_)) => SourceTree::Empty,
-            None => SourceTree::Local(self.context),
-        }
+        })
     }
 
     /// The tree of an archive that ADD unpacks.
@@ -184,35 +262,47 @@ impl Applier<'_> {
     }
 
     pub(super) fn workdir(
-        &mut self,
+        &self,
         state: &mut StageState,
         path: &str,
-        step: &Step,
-    ) -> Result<(), Error> {
-        let path = self.not_empty(state, path, "WORKDIR", step)?;
+        current: Current<'_>,
+    ) -> Result<Outcome, Error> {
+        let empty = ExecError::Empty { keyword: "WORKDIR" };
+        let path = self.expand_some(state, path, current.step, empty)?;
         if !path.starts_with('/') && state.config.config.working_dir.is_empty() {
             let message = format!("`{path}` is relative, and no WORKDIR before it is absolute");
-            self.warn(Warning::new("WorkdirRelativePath", message, Some(step.span)));
+            self.warn("WorkdirRelativePath", message, current.step.span);
         }
         let path = absolute(&state.config.config.working_dir, &path);
-        // As in BuildKit the directory belongs to the user in effect.
         let user = state.config.config.user.clone();
+        state.config.config.working_dir = path.to_string_lossy().into_owned();
+        let key = self.key("WORKDIR", state).text(&state.config.config.working_dir).text(&user);
+        let key = key.finish();
+        let _entered = self.cache.enter(key);
+        if let Some(hit) = self.cache.find(current.stage, &key)? {
+            return self.take(state, hit, current);
+        }
+        let changes = self.made_directory(state, &path, &user)?;
+        self.commit(state, &changes, current, &[key], Vec::new())
+    }
+
+    /// As in BuildKit the directory belongs to the user in effect.
+    fn made_directory(
+        &self,
+        state: &StageState,
+        path: &Path,
+        user: &str,
+    ) -> Result<LayerBuilder, Error> {
+        let tree = state.files.tree()?;
         let owner = match user.is_empty() {
             true => None,
-            false => Some(Owner::resolve(&user, &state.tree)?),
+            false => Some(Owner::resolve(user, tree)?),
         };
-        let rules = Rules {
-            owner,
-            mode: None,
-            exclude: Matcher::default(),
-            epoch: self.epoch,
-            keep_links: false,
-        };
-        let mut copier = Copier::new(&state.tree, rules);
-        copier.make_dirs(&path)?;
-        let changes = copier.finish();
-        state.config.config.working_dir = path.to_string_lossy().into_owned();
-        state.commit(&changes, self.store, &step.text, self.epoch)
+        let (mode, exclude) = (None, Matcher::default());
+        let rules = Rules { owner, mode, exclude, epoch: self.epoch, keep_links: false };
+        let mut copier = Copier::new(tree, rules);
+        copier.make_dirs(path)?;
+        Ok(copier.finish())
     }
 }
 
@@ -224,13 +314,8 @@ struct Placement<'a> {
 }
 
 impl Placement<'_> {
-    fn put(
-        &self,
-        copier: &mut Copier,
-        item: &Item,
-        found: Vec<Found>,
-        unpacked: Option<&Tree>,
-    ) -> Result<(), Error> {
+    fn put(&self, copier: &mut Copier, item: &Item, unpacked: Option<&Tree>) -> Result<(), Error> {
+        let found = &item.found;
         let destination = copier.resolve(&self.expanded.destination)?;
         if let Some(tree) = unpacked {
             let found = SourceTree::Tree(tree).walk(Path::new(""))?;
@@ -244,7 +329,7 @@ impl Placement<'_> {
         } else {
             destination.join(item.named.file_name().unwrap_or_default())
         };
-        copier.put(found, &item.real, &target, Clash::Refuse)
+        copier.put(found.clone(), &item.real, &target, Clash::Refuse)
     }
 
     fn put_inline(&self, copier: &mut Copier) -> Result<(), Error> {
@@ -258,23 +343,21 @@ impl Placement<'_> {
     }
 }
 
-/// What all sources name, and the patterns among them that match nothing.
-fn find_all<'t>(
+fn find_all(
     source: SourceTree<'_>,
-    texts: &'t [String],
+    expanded: &Expanded,
     transfer: &Transfer,
     place: &str,
-) -> Result<(Vec<Item>, Vec<&'t str>), Error> {
-    let mut items = Vec::new();
-    let mut unmatched = Vec::new();
-    for text in texts {
+) -> Result<FoundAll, Error> {
+    let mut all = FoundAll { items: Vec::new(), unmatched: Vec::new() };
+    for text in &expanded.sources {
         let found = find(source, text, transfer, place)?;
         if found.is_empty() {
-            unmatched.push(text.as_str());
+            all.unmatched.push(text.clone());
         }
-        items.extend(found);
+        all.items.extend(found);
     }
-    Ok((items, unmatched))
+    Ok(all)
 }
 
 /// The paths that one source names.
@@ -302,7 +385,8 @@ fn find(
     for Match { named, real } in matches {
         let named = clean(&named);
         let kept = named.components().skip(skipped).collect();
-        items.push(Item { named, real, kept });
+        let found = source.walk(&real)?;
+        items.push(Item { named, real, kept, found });
     }
     Ok(items)
 }

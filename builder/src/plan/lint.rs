@@ -15,7 +15,7 @@ use crate::ignore::Matcher;
 use crate::progress::Warning;
 use crate::source::Span;
 
-pub(super) use choice::Choice;
+pub(crate) use choice::Choice;
 pub(super) use file::check as check_file;
 
 /// Warnings found so far.
@@ -29,7 +29,7 @@ impl Found {
 }
 
 /// Adds what a planned build shows, in the order of lines, without what the file's `check` skips.
-pub(super) fn check(plan: &mut Plan, choice: &Choice, ignore: &Matcher) {
+pub(super) fn check(plan: &mut Plan, ignore: &Matcher) {
     let mut found = Found(std::mem::take(&mut plan.warnings));
     stage::check_all(plan, &mut found);
     let built: BTreeSet<usize> = plan.order.iter().copied().collect();
@@ -38,7 +38,7 @@ pub(super) fn check(plan: &mut Plan, choice: &Choice, ignore: &Matcher) {
     }
     check_build_args(plan, &mut found);
     let mut warnings = found.0;
-    warnings.retain(|warning| !choice.skips(warning.rule));
+    warnings.retain(|warning| !plan.choice.skips(warning.rule));
     // Those about no line come last.
     warnings.sort_by_key(|warning| (warning.span.is_none(), warning.span));
     plan.warnings = warnings;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use lithify_image::{Platform, Reference};
 
 pub(crate) use args::Args;
-use lint::Choice;
+pub(crate) use lint::Choice;
 
 use crate::Options;
 use crate::dockerfile::{Dockerfile, Step};
@@ -123,6 +123,8 @@ pub(crate) struct Plan {
     /// Stages to build, each after the ones it needs; the target is the last.
     pub(crate) order: Vec<usize>,
     pub(crate) warnings: Vec<Warning>,
+    /// What the file says about warnings.
+    pub(crate) choice: Choice,
     /// Names that any ARG declares.
     declared: BTreeSet<String>,
     /// Named contexts by their normalised names.
@@ -148,6 +150,7 @@ pub(crate) fn plan(
         stages: Vec::new(),
         order: Vec::new(),
         warnings: [dockerfile.warnings, written].concat(),
+        choice,
         declared: BTreeSet::new(),
         context_names: options.contexts.keys().map(|name| (normal(name), name.clone())).collect(),
     };
@@ -156,11 +159,8 @@ pub(crate) fn plan(
     }
     let target = plan.target(options.target.as_deref())?;
     plan.order = plan.needed(target)?;
-    lint::check(&mut plan, &choice, ignore);
-    if choice.fatal && !plan.warnings.is_empty() {
-        let rules = plan.warnings.iter().map(with_line).collect();
-        return Err(PlanError::Warnings { rules }.into());
-    }
+    lint::check(&mut plan, ignore);
+    plan.check_fatal(&plan.warnings)?;
     Ok(plan)
 }
 
@@ -177,6 +177,15 @@ fn normal(name: &str) -> String {
 }
 
 impl Plan {
+    /// An error if there are warnings and the file says that none may be.
+    pub(crate) fn check_fatal(&self, warnings: &[Warning]) -> Result<(), Error> {
+        if self.choice.fatal && !warnings.is_empty() {
+            let rules = warnings.iter().map(with_line).collect();
+            return Err(PlanError::Warnings { rules }.into());
+        }
+        Ok(())
+    }
+
     fn add(&mut self, step: Step, platform: &Platform) -> Result<(), Error> {
         if let Instruction::Arg(declarations) = &step.instruction {
             self.declared.extend(declarations.iter().map(|declaration| declaration.name.clone()));
@@ -326,15 +335,29 @@ impl Plan {
         let Some(target) = target.filter(|target| !target.is_empty()) else {
             return self.stages.len().checked_sub(1).ok_or(PlanError::NoStage);
         };
-        let by_number = || target.parse().ok().filter(|index| *index < self.stages.len());
-        self.stage_named(target).or_else(by_number).ok_or_else(|| PlanError::UnknownTarget {
+        self.stage_meant(target).ok_or_else(|| PlanError::UnknownTarget {
             target: target.to_owned(),
             hint: Hint::nearest(target, self.names()),
         })
     }
 
+    /// A stage by name or number, as options name it.
+    pub(crate) fn stage_meant(&self, text: &str) -> Option<usize> {
+        let by_number = || text.parse().ok().filter(|index| *index < self.stages.len());
+        self.stage_named(text).or_else(by_number)
+    }
+
+    /// A stage and those that it is based on.
+    pub(crate) fn bases(&self, stage: usize) -> BTreeSet<usize> {
+        let base = |stage: &usize| match self.stages[*stage].base {
+            Origin::Stage(base) => Some(base),
+            _ => None,
+        };
+        std::iter::successors(Some(stage), base).collect()
+    }
+
     /// The stages that one stage reads, and where it says so.
-    fn needs(&self, stage: usize) -> Result<Vec<usize>, Error> {
+    pub(crate) fn needs(&self, stage: usize) -> Result<Vec<usize>, Error> {
         let stage = &self.stages[stage];
         let mut needed = Vec::new();
         if let Origin::Stage(base) = stage.base {

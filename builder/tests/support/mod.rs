@@ -67,7 +67,7 @@ impl Fixture {
 
     pub(crate) fn try_build(&mut self, dockerfile: &str) -> Result<Built, Error> {
         self.options.dockerfile = DockerfileInput::Bytes(dockerfile.into());
-        build(&self.options, &self.store, &mut ())
+        build(&self.options, &self.store, &())
     }
 
     pub(crate) fn build(&mut self, dockerfile: &str) -> Built {
@@ -81,7 +81,7 @@ impl Fixture {
 
     /// The files of a build, one line each.
     pub(crate) fn list(&mut self, dockerfile: &str) -> Vec<String> {
-        list(&self.build(dockerfile).tree)
+        list(self.build(dockerfile).tree().unwrap())
     }
 }
 

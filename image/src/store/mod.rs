@@ -38,7 +38,7 @@ use std::sync::Arc;
 use tempfile::NamedTempFile;
 
 use crate::Error;
-use crate::layout::MARKER;
+use crate::layout::{INDEX, MARKER};
 use crate::manifest::{LayoutMarker, to_json};
 
 pub use blobs::BlobWriter;
@@ -77,7 +77,7 @@ impl Store {
         for dir in [&store.blobs, &store.temporary] {
             create_dir(dir)?;
         }
-        store.write_marker()?;
+        store.write_layout()?;
         Ok(store)
     }
 
@@ -92,13 +92,16 @@ impl Store {
         &self.temporary
     }
 
-    fn write_marker(&self) -> Result<(), Error> {
+    fn write_layout(&self) -> Result<(), Error> {
         let path = self.root.join(MARKER);
-        if path.exists() {
-            return Ok(());
+        if !path.exists() {
+            let marker = LayoutMarker { image_layout_version: "1.0.0".to_owned() };
+            self.replace(&path, &to_json(&marker), Durability::Synced)?;
         }
-        let marker = LayoutMarker { image_layout_version: "1.0.0".to_owned() };
-        self.replace(&path, &to_json(&marker), Durability::Synced)
+        if !self.root.join(INDEX).exists() {
+            self.change_index(|_| {})?;
+        }
+        Ok(())
     }
 
     /// Gives the file at `path` this content: all or nothing.

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 /// Which rules are off, on, or fatal.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::plan) struct Choice {
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Choice {
     skip: BTreeSet<String>,
     experimental: BTreeSet<String>,
     /// Any warning fails the build.
-    pub(in crate::plan) fatal: bool,
+    pub(crate) fatal: bool,
 }
 
 impl Choice {
@@ -28,7 +28,8 @@ impl Choice {
         choice
     }
 
-    pub(super) fn skips(&self, rule: &str) -> bool {
+    /// Whether warnings of a rule are not shown.
+    pub(crate) fn skips(&self, rule: &str) -> bool {
         holds(&self.skip, rule)
     }
 
