@@ -61,6 +61,15 @@ examples/hello/hello: examples/hello/hello.c
 build: setup ## the lithify command, optimised
 	$(CARGO) build --release -p lithify
 
+# Static, so that it runs where nothing is installed.
+RUN_TARGET := $(shell uname -m)-unknown-linux-musl
+
+.PHONY: runner
+runner: setup ## lithify-run, the runner without a compiler: small and static
+	@rustup target add $(RUN_TARGET) 2>/dev/null
+	CC_$(subst -,_,$(RUN_TARGET))=musl-gcc $(CARGO) build --profile tiny -p lithify-runner \
+		--no-default-features --bin lithify-run --target $(RUN_TARGET)
+
 .PHONY: demo
 demo: build boot-files base examples ## build three images and run each on stock wasmtime and by lithify
 	@ci/demo.sh $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME)

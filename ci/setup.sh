@@ -4,8 +4,8 @@
 set -euo pipefail
 
 packages=(
-    # compilers: host programs, guest programs and kernel
-    build-essential gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
+    # compilers: host programs, guest programs and kernel, the static runner
+    build-essential gcc-riscv64-linux-gnu libc6-dev-riscv64-cross musl-tools
     # the kernel's build
     bc bison flex libelf-dev libssl-dev xz-utils
     # the Debian base image; uidmap lets a user other than root map ids

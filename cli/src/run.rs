@@ -16,7 +16,7 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
     for file in &args.env_file {
         env.extend(read_env_file(file)?);
     }
-    env.extend(args.env.iter().filter_map(|variable| variable_of(variable.as_bytes())));
+    env.extend(args.env.iter().filter_map(|variable| lithify_runner::variable(variable)));
     let Some(file) = args.words.first() else {
         return Err(CliError::usage("no artifact given"));
     };
@@ -68,15 +68,6 @@ fn overrides(args: &RunArgs) -> Overrides {
     }
 }
 
-/// `NAME=VALUE` as it is; `NAME` with the value it has here, or not at all.
-fn variable_of(written: &[u8]) -> Option<Vec<u8>> {
-    if written.contains(&b'=') {
-        return Some(written.to_vec());
-    }
-    let value = std::env::var_os(OsStr::from_bytes(written))?;
-    Some([written, b"=", value.as_bytes()].concat())
-}
-
 /// Docker's format: one variable per line, empty lines and lines that start with # skipped.
 fn read_env_file(path: &Path) -> Result<Vec<Vec<u8>>, CliError> {
     let bytes =
@@ -95,7 +86,7 @@ fn read_env_file(path: &Path) -> Result<Vec<Vec<u8>>, CliError> {
                 String::from_utf8_lossy(name)
             )));
         }
-        variables.extend(variable_of(line));
+        variables.extend(lithify_runner::variable(OsStr::from_bytes(line)));
     }
     Ok(variables)
 }

@@ -14,6 +14,7 @@ mod artifact;
 #[cfg(feature = "compiler")]
 mod cache;
 mod engine;
+mod environment;
 mod error;
 mod run;
 mod trust;
@@ -23,6 +24,7 @@ pub use artifact::Artifact;
 #[cfg(feature = "compiler")]
 pub use cache::{CompiledCache, user_cache, write_compiled};
 pub use engine::Engine;
+pub use environment::variable;
 pub use error::RunnerError;
 pub use run::{RunOptions, run};
 pub use wasi::Streams;

@@ -1,0 +1,119 @@
+//! `lithify-run`: runs a compiled artifact, with no compiler in the program.
+//!
+//! The options are those of `lithify run` that a start needs, with the same meaning.
+
+use lexopt::prelude::*;
+use lithify_control::{Overrides, exit_code};
+use lithify_runner::{Artifact, Engine, RunOptions, Streams, run, variable};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::process::exit;
+
+const HELP: &str = "\
+Run a compiled artifact
+
+Usage: lithify-run [OPTIONS] FILE.cwasm [ARG]...
+
+Arguments:
+  FILE.cwasm  what `lithify compile` wrote
+  ARG...      replace the image's CMD
+
+Options:
+  -e, --env NAME[=VALUE]    set a variable; without a value, to the one it has here
+  -i, --interactive         connect standard input
+      --entrypoint PROGRAM  replace the image's ENTRYPOINT; empty removes it
+  -w, --workdir DIR         working directory
+  -u, --user USER[:GROUP]   names or numbers
+      --hostname NAME       host name
+  -h, --help                print this
+  -V, --version             print the version
+
+Ends with the program's exit code; 125 if it could not be run, 2 if the command line is wrong.
+";
+
+/// Docker's code for a wrong command line is its own; ours is that of `lithify`.
+const USAGE: i32 = 2;
+
+/// The command line.
+#[derive(Default)]
+struct Args {
+    /// The file, then what replaces `CMD`.
+    words: Vec<OsString>,
+    env: Vec<Vec<u8>>,
+    interactive: bool,
+    overrides: Overrides,
+}
+
+fn main() {
+    let args = Args::parse(lexopt::Parser::from_env()).unwrap_or_else(|error| {
+        fail(USAGE, &format!("{error}\ntry `lithify-run --help`"));
+    });
+    match start(args) {
+        Ok(code) => exit(code.cast_signed()),
+        Err(message) => fail(exit_code::LITHIFY.cast_signed(), &message),
+    }
+}
+
+fn fail(code: i32, message: &str) -> ! {
+    eprintln!("lithify-run: {message}");
+    exit(code);
+}
+
+impl Args {
+    fn parse(mut parser: lexopt::Parser) -> Result<Self, lexopt::Error> {
+        let mut args = Self::default();
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Short('e') | Long("env") => args.env.extend(variable(&parser.value()?)),
+                Short('i') | Long("interactive") => args.interactive = true,
+                Long("entrypoint") => args.overrides.entrypoint = Some(words(parser.value()?)),
+                Short('w') | Long("workdir") => {
+                    args.overrides.cwd = Some(parser.value()?.into_vec());
+                }
+                Short('u') | Long("user") => {
+                    args.overrides.user = Some(parser.value()?.into_vec());
+                }
+                Long("hostname") => args.overrides.hostname = Some(parser.value()?.into_vec()),
+                Short('h') | Long("help") => print_and_exit(HELP),
+                Short('V') | Long("version") => {
+                    print_and_exit(concat!("lithify-run ", env!("CARGO_PKG_VERSION"), "\n"));
+                }
+                // The first word ends the options: the rest is the guest's.
+                Value(file) => {
+                    args.words.push(file);
+                    args.words.extend(parser.raw_args()?);
+                }
+                unknown => return Err(unknown.unexpected()),
+            }
+        }
+        if args.words.is_empty() {
+            return Err("no artifact given".into());
+        }
+        Ok(args)
+    }
+}
+
+fn print_and_exit(text: &str) -> ! {
+    print!("{text}");
+    exit(0);
+}
+
+fn words(program: OsString) -> Vec<Vec<u8>> {
+    if program.is_empty() { Vec::new() } else { vec![program.into_vec()] }
+}
+
+fn start(args: Args) -> Result<u32, String> {
+    let path = Path::new(&args.words[0]);
+    let engine = Engine::new().map_err(|error| error.to_string())?;
+    let artifact = Artifact::open_precompiled(&engine, path).map_err(|error| error.to_string())?;
+    let streams = Streams::inherit(args.interactive)
+        .map_err(|error| format!("a standard stream is closed: {error}"))?;
+    let options = RunOptions {
+        overrides: args.overrides,
+        args: args.words.into_iter().map(OsString::into_vec).collect(),
+        env: args.env,
+        streams,
+    };
+    run(&engine, &artifact, options).map_err(|error| error.to_string())
+}
