@@ -20,7 +20,7 @@ pub use console::Console;
 pub(crate) use console::Port;
 pub use mmio::MmioTransport;
 pub(crate) use mmio::Registers;
-pub use net::{MAX_FRAME_LEN, Net};
+pub use net::{MAC, MAX_FRAME_LEN, Net};
 pub use queue::{Queue, QueueError};
 pub use rng::Rng;
 

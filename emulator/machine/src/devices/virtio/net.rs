@@ -44,8 +44,9 @@ const VIRTIO_NET_HDR_F_DATA_VALID: u8 = 2;
 /// Where `num_buffers` is in the header.
 const NUM_BUFFERS: usize = 10;
 
-/// A locally administered address. Every machine is alone on its link, so all can have the same.
-const MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x0f];
+/// The guest's hardware address, locally administered. Every machine is alone on its link, so all
+/// can have the same.
+pub const MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x0f];
 
 /// The network device. Without a link it takes frames and forgets them.
 pub struct Net {

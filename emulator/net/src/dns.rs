@@ -1,0 +1,72 @@
+//! The host's name servers, which answer for the address that the guest's `resolv.conf` names.
+//!
+//! Requests go to them as they are: what the host resolves over the network, the guest does, with
+//! every record type and without a resolver of our own. Names that the host knows by other means
+//! (`/etc/hosts`, multicast DNS) are not known to the guest.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+const PORT: u16 = 53;
+
+/// As many as resolv.conf(5) takes notice of.
+const MAX_RESOLVERS: usize = 3;
+
+/// The name servers that a `resolv.conf` lists. If it lists none, there is one on the host itself,
+/// says resolv.conf(5).
+#[must_use]
+pub fn resolvers(resolv_conf: &str) -> Vec<SocketAddr> {
+    let listed: Vec<SocketAddr> =
+        resolv_conf.lines().filter_map(name_server).take(MAX_RESOLVERS).collect();
+    match listed[..] {
+        [] => vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT)],
+        _ => listed,
+    }
+}
+
+fn name_server(line: &str) -> Option<SocketAddr> {
+    let mut words = line.split_ascii_whitespace();
+    if words.next()? != "nameserver" {
+        return None;
+    }
+    let address = words.next()?;
+    if let Some((ip, scope)) = address.split_once('%') {
+        let ip: Ipv6Addr = ip.parse().ok()?;
+        return Some(SocketAddrV6::new(ip, PORT, 0, scope_id(scope)?).into());
+    }
+    address.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, PORT))
+}
+
+/// A zone by number or by the name of its interface.
+fn scope_id(scope: &str) -> Option<u32> {
+    if let Ok(number) = scope.parse() {
+        return Some(number);
+    }
+    let named = !scope.is_empty() && !scope.contains('/') && scope != "..";
+    let index = std::fs::read_to_string(format!("/sys/class/net/{scope}/ifindex"));
+    index.ok().filter(|_| named)?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_servers_are_read_as_resolv_conf_says() {
+        for (text, expected) in [
+            ("", &["127.0.0.1:53"][..]),
+            ("search example.org\noptions ndots:2\n", &["127.0.0.1:53"]),
+            ("nameserver 127.0.0.53\n", &["127.0.0.53:53"]),
+            ("# nameserver 9.9.9.9\n;nameserver 9.9.9.9\nnameserver\t1.2.3.4 x", &["1.2.3.4:53"]),
+            ("nameserver ::1\nnameserver bad\nnameserver 1.1.1.1", &["[::1]:53", "1.1.1.1:53"]),
+            ("nameserver fe80::1%3", &["[fe80::1%3]:53"]),
+            ("nameserver fe80::1%../x\nnameserver fe80::1%", &["127.0.0.1:53"]),
+            (
+                "nameserver 1.0.0.1\nnameserver 1.0.0.2\nnameserver 1.0.0.3\nnameserver 1.0.0.4",
+                &["1.0.0.1:53", "1.0.0.2:53", "1.0.0.3:53"],
+            ),
+        ] {
+            let found: Vec<String> = resolvers(text).iter().map(ToString::to_string).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The far end of the guest's cable: takes its frames apart and joins the parts to the host.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use lithify_machine::host::Link;
+use smoltcp::time::Instant;
+
+use crate::packet::{self, Ends, Packet, Unreachable};
+use crate::plan::PLAN;
+use crate::policy::{Access, Target};
+use crate::publish::{Listeners, Published};
+use crate::queue::FrameQueue;
+use crate::sockets::{SocketId, Sockets};
+use crate::tcp::{Connections, Opening};
+use crate::udp::Mappings;
+
+/// How a gateway behaves.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Where the guest may connect to.
+    pub access: Access,
+    /// Name servers in the order in which they are asked.
+    pub resolvers: Vec<SocketAddr>,
+    /// Random, so that nobody can guess the sequence numbers of connections.
+    pub seed: u64,
+}
+
+/// A guest's way to the host's network.
+pub struct Gateway<S> {
+    sockets: S,
+    settings: Settings,
+    frames: FrameQueue,
+    connections: Connections,
+    mappings: Mappings,
+    listeners: Listeners,
+    ready: Vec<SocketId>,
+}
+
+impl<S> std::fmt::Debug for Gateway<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl<S: Sockets> Gateway<S> {
+    /// A gateway that has nothing to do yet.
+    #[must_use]
+    pub fn new(sockets: S, settings: Settings) -> Self {
+        let mut frames = FrameQueue::default();
+        let connections = Connections::new(settings.seed, &mut frames);
+        Self {
+            sockets,
+            settings,
+            frames,
+            connections,
+            mappings: Mappings::default(),
+            listeners: Listeners::default(),
+            ready: Vec::new(),
+        }
+    }
+
+    /// Lets the host's network reach a port of the guest; returns where the host listens.
+    ///
+    /// # Errors
+    /// If the host cannot listen there.
+    pub fn publish(&mut self, port: &Published) -> io::Result<SocketAddr> {
+        self.listeners.publish(&mut self.sockets, port)
+    }
+
+    /// The host's side.
+    pub fn sockets_mut(&mut self) -> &mut S {
+        &mut self.sockets
+    }
+
+    /// How long nothing is to be done unless the guest or a socket has something new; nothing if
+    /// that is for ever.
+    pub fn rest(&mut self) -> Option<Duration> {
+        let now = self.sockets.now();
+        let stack = self.connections.deadline(instant(now));
+        let stack = stack.map(|at| Duration::from_micros(at.total_micros().max(0) as u64));
+        let deadline = [stack, self.mappings.deadline()].into_iter().flatten().min();
+        deadline.map(|at| at.saturating_sub(now))
+    }
+
+    fn now(&mut self) -> Instant {
+        instant(self.sockets.now())
+    }
+
+    fn take(&mut self, packet: &Packet<'_>) {
+        match *packet {
+            Packet::WhoHas(ip) => {
+                self.answer_for(ip.into(), |frame| packet::write_arp_reply(frame, ip));
+            }
+            Packet::Solicit { target, from } => self.answer_for(target.into(), |frame| {
+                packet::write_neighbor_advert(frame, target, from)
+            }),
+            Packet::Echo { to, packet } => self.echo(to, packet),
+            Packet::Tcp { ends, opens, packet } => self.segment(ends, opens, packet),
+            Packet::Udp { ends, payload, packet } => self.datagram(ends, payload, packet),
+        }
+    }
+
+    fn answer_for(&mut self, ip: IpAddr, write: impl FnOnce(&mut [u8]) -> usize) {
+        if PLAN.is_ours(ip) {
+            self.frames.push(|frame| (Some(write(frame)), ()));
+        }
+    }
+
+    /// Only the gateway answers itself: sockets cannot tell whether others would.
+    fn echo(&mut self, to: IpAddr, packet: &[u8]) {
+        if PLAN.is_ours(to) {
+            let now = self.now();
+            self.connections.packet(packet, now, &mut self.frames);
+        } else {
+            unreachable(&mut self.frames, packet, Unreachable::Prohibited);
+        }
+    }
+
+    fn segment(&mut self, ends: Ends, opens: bool, packet: &[u8]) {
+        let now = self.now();
+        if !opens || self.connections.knows(&ends) {
+            return self.connections.segment(ends, packet, now, &mut self.frames);
+        }
+        let target = match self.settings.access.target(ends.remote) {
+            Target::Host(target) => Some(target),
+            Target::Dns => self.settings.resolvers.first().copied(),
+            Target::Refused => None,
+        };
+        // Whoever is refused gets the stack's reset.
+        let Some(target) = target else {
+            return self.connections.packet(packet, now, &mut self.frames);
+        };
+        match self.connections.open(&mut self.sockets, ends, target, packet) {
+            Ok(Opening::Waits) => {}
+            Ok(Opening::Unreachable(reason)) => unreachable(&mut self.frames, packet, reason),
+            Err(_) => self.connections.packet(packet, now, &mut self.frames),
+        }
+    }
+
+    fn datagram(&mut self, ends: Ends, payload: &[u8], packet: &[u8]) {
+        if self.listeners.answer(&mut self.sockets, ends, payload) {
+            return;
+        }
+        let sockets = &mut self.sockets;
+        let sent = match self.settings.access.target(ends.remote) {
+            Target::Host(target) => self.mappings.send(sockets, ends, target, payload),
+            Target::Dns => self.mappings.ask(sockets, ends, &self.settings.resolvers, payload),
+            Target::Refused => Err(Unreachable::Prohibited),
+        };
+        // RFC 1122 forbids errors about what was sent to many.
+        let to_many = match ends.remote.ip() {
+            IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
+            IpAddr::V6(ip) => ip.is_multicast(),
+        };
+        if let Err(reason) = sent
+            && !to_many
+        {
+            unreachable(&mut self.frames, packet, reason);
+        }
+    }
+
+    fn service(&mut self) {
+        let now = self.now();
+        let (sockets, frames) = (&mut self.sockets, &mut self.frames);
+        self.connections.service(sockets, now, frames, &mut unreachable);
+        self.mappings.service(sockets, frames);
+        self.listeners.service(sockets, &mut self.connections, frames);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn mappings(&self) -> usize {
+        self.mappings.len()
+    }
+}
+
+fn instant(time: Duration) -> Instant {
+    Instant::from_micros(i64::try_from(time.as_micros()).unwrap_or(i64::MAX))
+}
+
+fn unreachable(frames: &mut FrameQueue, packet: &[u8], reason: Unreachable) {
+    frames.push(|frame| (packet::write_unreachable(frame, packet, reason), ()));
+}
+
+impl<S: Sockets> Link for Gateway<S> {
+    /// Each frame causes at most one at once.
+    fn send(&mut self, frame: &[u8]) -> bool {
+        if !self.frames.has_room() {
+            return false;
+        }
+        if let Some(packet) = Packet::parse(frame) {
+            self.take(&packet);
+        }
+        true
+    }
+
+    fn poll(&mut self) {
+        let mut ready = std::mem::take(&mut self.ready);
+        self.sockets.take_ready(&mut ready);
+        for socket in ready.drain(..) {
+            let _ = self.connections.ready(socket)
+                || self.mappings.ready(socket)
+                || self.listeners.ready(socket);
+        }
+        self.ready = ready;
+        self.service();
+    }
+
+    fn receive(&mut self, take: &mut dyn FnMut(&[u8]) -> bool) {
+        loop {
+            self.frames.drain(take);
+            if !self.frames.is_empty() || !self.frames.take_refused() {
+                return;
+            }
+            self.service();
+        }
+    }
+}
