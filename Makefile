@@ -88,10 +88,11 @@ test-full: boot-files base examples ## every test
 	$(test_environment) $(CARGO) test --no-fail-fast -p lithify-init -- --include-ignored
 
 .PHONY: bench
-bench: build boot-files base ## guest programs and cold starts beside QEMU and the host, with machine and versions
+bench: build boot-files base ## guest programs, cold starts and builds beside QEMU, runc and the host
 	$(CARGO) build --profile guest -p lithify-machine --example native --example qemu
 	@benches/programs.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME) \
 		$(CARGO_TARGET_DIR)/guest/examples
+	@benches/builds.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE)
 
 .PHONY: fmt
 fmt: ## format the Rust sources
