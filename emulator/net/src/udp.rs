@@ -192,7 +192,7 @@ impl Mappings {
     ) -> bool {
         let Some(&key) = self.sockets.get(&socket) else { return true };
         let Some(mapping) = self.mappings.get_mut(&key) else { return true };
-        mapping.used = sockets.now();
+        let now = sockets.now();
         let mut errors = 0;
         while frames.has_room() && errors < MAX_ERRORS {
             let received = frames.push(|frame| {
@@ -203,6 +203,7 @@ impl Mappings {
                 };
                 let peer = mapping.peers.iter().find(|peer| peer.on_host == from);
                 let written = peer.and_then(|peer| {
+                    mapping.used = now;
                     let ends = Ends { guest: key.0, remote: peer.in_guest };
                     packet::write_datagram_headers(frame, ends, len)
                 });

@@ -102,7 +102,7 @@ fn repeated_requests_for_names_go_to_the_next_server() {
         pair.raw(datagram(4000, dns, id));
         pair.settle();
     }
-    let mut asked = |bound: &str| -> Vec<(Vec<u8>, SocketAddr)> {
+    let asked = |bound: &str| -> Vec<(Vec<u8>, SocketAddr)> {
         sockets.0.borrow_mut().far(addr(bound)).sent.drain(..).collect()
     };
     let [v4, v6] = RESOLVERS.map(addr);

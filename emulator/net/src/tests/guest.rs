@@ -167,7 +167,10 @@ impl<S: Sockets> Pair<S> {
 
     pub(super) fn socket() -> tcp::Socket<'static> {
         let buffer = || tcp::SocketBuffer::new(vec![0; BUFFER_LEN]);
-        tcp::Socket::new(buffer(), buffer())
+        let mut socket = tcp::Socket::new(buffer(), buffer());
+        // Time stands still in most tests.
+        socket.set_ack_delay(None);
+        socket
     }
 
     /// Begins a connection to `to`.
