@@ -20,6 +20,7 @@ mod dockerfile;
 mod error;
 mod exec;
 mod expand;
+mod export;
 mod ignore;
 mod instruction;
 mod machine;
@@ -43,6 +44,7 @@ pub use dockerfile::{Dockerfile, Step};
 pub use error::{Error, ErrorKind, Hint};
 pub use exec::ExecError;
 pub use expand::ExpandError;
+pub use export::{UnpackError, unpack, write_tar};
 pub use ignore::IgnoreError;
 pub use instruction::{
     ArgDeclaration, CommandLine, From, HealthCheck, Inline, Instruction, InstructionError, Mount,

@@ -11,6 +11,7 @@
 //! - Equal values serialise to equal bytes.
 
 mod archive;
+mod archive_writer;
 mod artifact;
 mod blob;
 mod compression;
@@ -29,6 +30,7 @@ mod store;
 mod tarball;
 
 pub use archive::open_archive;
+pub use archive_writer::{ArchiveFormat, ImageArchive};
 pub use artifact::{
     Artifact, ArtifactDocuments, ArtifactInfo, CREATED, TITLE, WASM_CONFIG, WASM_LAYER, WasmConfig,
 };

@@ -365,7 +365,7 @@ fn caches_travel_in_folders() {
         let dir = first.dir.path().join("exported");
         first.options.cache.export = vec![CacheExport { dir: dir.clone(), mode }];
         let built = first.build().0;
-// A copy from a stage has two keys.
+        // A copy from a stage has two keys.
         let records = fs::read_dir(dir.join("records/build-cache")).unwrap();
         assert_eq!(records.count(), layers + 1);
 

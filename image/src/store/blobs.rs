@@ -36,7 +36,7 @@ impl Store {
 
     /// Whether the blob is there. Its content is checked by [`Store::get`] only.
     pub fn contains(&self, digest: &Digest) -> bool {
-        self.path(digest).is_file()
+        self.blob_path(digest).is_file()
     }
 
     /// As [`Store::get`]; `None` if the blob is not there.
@@ -49,7 +49,7 @@ impl Store {
 
     /// Opens a blob after checking its content; if its file carries the stamp, that is quick.
     pub fn get(&self, digest: &Digest) -> Result<Blob, Error> {
-        let path = self.path(digest);
+        let path = self.blob_path(digest);
         if !path.exists() {
             return Err(Error::MissingBlob { path: self.blobs.clone(), digest: *digest });
         }
@@ -68,6 +68,16 @@ impl Store {
         let blob = self.get(digest)?;
         check_digest(blob.name(), digest, blob.compute_digest()?)?;
         Ok(blob)
+    }
+
+    /// Writes a blob to `file`; where the file systems can, its blocks are shared and not copied.
+    pub fn copy_to(&self, digest: &Digest, file: &File) -> Result<(), Error> {
+        let blob = self.get(digest)?;
+        let path = self.blob_path(digest);
+        let mut from = File::open(&path).map_err(Error::io("open", &path))?;
+        let copied = io::copy(&mut from, &mut &*file);
+        let copied = copied.map_err(|source| Error::Write { what: digest.to_string(), source })?;
+        crate::blob::check_size(&digest.to_string(), blob.len(), copied)
     }
 
     /// Opens a layer that was stored as an uncompressed tar.
@@ -113,7 +123,8 @@ impl Store {
         Ok(Blob::whole(file, len, name.to_owned()))
     }
 
-    pub(super) fn path(&self, digest: &Digest) -> PathBuf {
+    /// Where the blob is, if it is there: for programs that map it. It is read-only by contract.
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.blobs.join(digest.hex())
     }
 }
@@ -135,7 +146,7 @@ impl BlobWriter {
         if let Some(expected) = expected {
             check_digest("a new blob", expected, digest)?;
         }
-        let path = self.store.path(&digest);
+        let path = self.store.blob_path(&digest);
         set_stamp(self.file.as_file(), &digest).map_err(Error::io("set the time of", &path))?;
         persist(self.file, &path, Durability::Synced)?;
         Ok((digest, self.len))

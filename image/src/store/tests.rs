@@ -48,9 +48,9 @@ fn a_wrong_digest_leaves_nothing_behind() {
 fn a_damaged_or_missing_blob_is_an_error() {
     let (_dir, store) = store();
     let digest = put(&store, b"hello");
-    fs::remove_file(store.path(&digest)).unwrap();
+    fs::remove_file(store.blob_path(&digest)).unwrap();
     assert!(matches!(store.get(&digest), Err(Error::MissingBlob { .. })));
-    fs::write(store.path(&digest), b"jello").unwrap();
+    fs::write(store.blob_path(&digest), b"jello").unwrap();
     assert!(matches!(store.get(&digest), Err(Error::DigestMismatch { .. })));
 }
 
@@ -60,7 +60,7 @@ fn a_damaged_or_missing_blob_is_an_error() {
 fn only_an_untouched_blob_opens_unread() {
     let (_dir, store) = store();
     let digest = put(&store, b"hello");
-    let path = store.path(&digest);
+    let path = store.blob_path(&digest);
     let stamped = path.metadata().unwrap().modified().unwrap();
 
     fs::write(&path, b"jello").unwrap();
@@ -74,7 +74,7 @@ fn only_an_untouched_blob_opens_unread() {
 fn a_blob_that_was_read_whole_is_stamped_again() {
     let (_dir, store) = store();
     let digest = put(&store, b"hello");
-    let path = store.path(&digest);
+    let path = store.blob_path(&digest);
     let stamped = path.metadata().unwrap().modified().unwrap();
     fs::write(&path, b"hello").unwrap();
     store.get(&digest).unwrap();
@@ -92,8 +92,8 @@ fn a_compressed_layer_is_expanded_once_and_a_damaged_copy_replaced() {
     let layer = Layer::compressed("zstd", digest, diff_id, blob);
     for _ in 0..2 {
         assert_eq!(store.stage_tar(&layer).unwrap().read_all(99_999, "x").unwrap(), tar);
-        fs::remove_file(store.path(&diff_id)).unwrap();
-        fs::write(store.path(&diff_id), b"damaged").unwrap();
+        fs::remove_file(store.blob_path(&diff_id)).unwrap();
+        fs::write(store.blob_path(&diff_id), b"damaged").unwrap();
     }
     assert_eq!(store.stage_tar(&layer).unwrap().len(), 10_000);
 }
@@ -122,7 +122,7 @@ fn a_record_counts_only_with_all_its_blobs() {
     assert_eq!(records.get(&key), Some(record.clone()));
     assert_eq!(store.records("other").get::<String>(&key), None);
 
-    fs::remove_file(store.path(&blob)).unwrap();
+    fs::remove_file(store.blob_path(&blob)).unwrap();
     assert_eq!(records.get::<String>(&key), None);
     assert!(matches!(records.put(&key, &record), Err(Error::MissingBlob { .. })));
     put(&store, b"layer");
