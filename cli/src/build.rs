@@ -80,12 +80,8 @@ fn options(args: &BuildArgs) -> Result<Options, CliError> {
 
 /// Where RUN's commands are executed.
 fn run_machine(args: &BuildArgs, boot: &BootFiles, scratch: &Path) -> RunMachine {
-    RunMachine {
-        kernel: boot.kernel.as_slice().into(),
-        initramfs: boot.initramfs.as_slice().into(),
-        memory_bytes: args.build_memory,
-        scratch: scratch.to_owned(),
-    }
+    let (kernel, initramfs) = (boot.kernel.as_slice(), boot.initramfs.as_slice());
+    RunMachine::new(kernel.into(), initramfs.into(), args.build_memory, scratch.to_owned())
 }
 
 /// A name alone takes its value from the environment, and is not set if it has none there.

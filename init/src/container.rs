@@ -3,12 +3,14 @@
 use crate::accounts::{Account, Accounts};
 use crate::control::ControlPort;
 use crate::error::{Context, Error, reason};
-use crate::export::Export;
+use crate::export::Exports;
+use crate::image::Overlay;
+use crate::mounts::Mounts;
 use crate::program::Program;
 use crate::renew::Devices;
 use crate::streams::TheirEnds;
-use crate::{capability, dev, freeze, identity, image};
-use lithify_control::{StartRequest, exit_code};
+use crate::{capability, dev, freeze, identity};
+use lithify_control::{Frame, StartRequest, exit_code};
 use rustix::fs::{Gid, Mode, Uid};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
@@ -30,69 +32,121 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// What the host is told; nothing if it does not listen yet.
+    ///
+    /// # Errors
+    /// The failure itself if it came before the freeze.
+    pub(crate) fn frame(self) -> Result<Frame, Error> {
+        match self {
+            Self::BeforeFreeze(error) => Err(error),
+            Self::Start { code, message } => Ok(Frame::Failed { code, message }),
+        }
+    }
+
     /// Something other than the image's program failed.
     pub(crate) fn start(message: impl Into<Vec<u8>>) -> Self {
         Self::Start { code: exit_code::LITHIFY, message: message.into() }
     }
 }
 
+impl From<Error> for Failure {
+    /// After the freeze, every error is a start's.
+    fn from(error: Error) -> Self {
+        Self::start(error.to_string())
+    }
+}
+
 /// Open files, docker's limit; the kernel's default of 1024 is for programs that use `select`.
 const MAX_OPEN_FILES: u64 = 1 << 20;
 
-/// Prepares the container, lets the machine freeze, serves the request that thaws it.
+/// Prepares the container in `root`, lets the machine freeze, serves the request that thaws it.
 ///
 /// # Errors
 /// Always, for success does not return: the caller's process is the image's program then.
-pub(crate) fn run(
+pub(crate) fn freeze_and_run(
+    root: &Overlay,
     control: &mut ControlPort,
     thaw: &Devices,
     streams: &TheirEnds,
-    export: &mut Export,
+    exports: &mut Exports,
 ) -> Result<Infallible, Failure> {
     let reclaim = freeze::Reclaim::open().map_err(Failure::BeforeFreeze)?;
-    let mut prepared = Prepared::new(streams).map_err(Failure::BeforeFreeze)?;
+    let prepared = || {
+        let prepared = Prepared::new(root, Privileges::Default, streams)?;
+        Ok((prepared, identity::Files::create()?))
+    };
+    let (prepared, mut files) = prepared().map_err(Failure::BeforeFreeze)?;
     reclaim.run().map_err(Failure::BeforeFreeze)?;
     let request = freeze::until_start(control).map_err(Failure::BeforeFreeze)?;
-    thaw.renew(&request).map_err(|error| Failure::start(error.to_string()))?;
-    prepared.start(request, streams, export)
+    thaw.renew(&request)?;
+    identity::set_hostname(&request.hostname)?;
+    files.write(&request.hostname)?;
+    prepared.start(request, streams, exports)
+}
+
+/// Prepares the container that `request` describes and starts it; the files that tell who it is
+/// are among `mounts`.
+///
+/// # Errors
+/// Always, as above.
+pub(crate) fn run(
+    root: &Overlay,
+    mounts: &Mounts,
+    request: StartRequest,
+    streams: &TheirEnds,
+    exports: &mut Exports,
+) -> Result<Infallible, Failure> {
+    let privileges = if request.privileged { Privileges::All } else { Privileges::Default };
+    let prepared = Prepared::new(root, privileges, streams)?;
+    identity::set_hostname(&request.hostname)?;
+    mounts.attach()?;
+    prepared.start(request, streams, exports)
+}
+
+/// What the container's root may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Privileges {
+    Default,
+    All,
 }
 
 /// What does not depend on the request.
 struct Prepared {
     accounts: Accounts,
-    files: identity::Files,
+    privileges: Privileges,
 }
 
 impl Prepared {
-    fn new(streams: &TheirEnds) -> Result<Self, Error> {
+    fn new(root: &Overlay, privileges: Privileges, streams: &TheirEnds) -> Result<Self, Error> {
         rustix::process::umask(Mode::from_raw_mode(0o022));
         rustix::process::setsid().during(|| "start a session".to_owned())?;
-        enter_root().during(|| format!("make {} the root", image::ROOT))?;
-        let files = identity::Files::create()?;
+        enter_root(&root.merged).during(|| format!("make {} the root", root.merged))?;
         dev::populate()?;
         raise_limits().during(|| "raise resource limits".to_owned())?;
-        capability::bound()?;
+        if privileges == Privileges::Default {
+            dev::protect_kernel()?;
+            capability::bound()?;
+        }
         streams.install()?;
-        Ok(Self { accounts: Accounts::read(), files })
+        Ok(Self { accounts: Accounts::read(), privileges })
     }
 
     fn start(
-        &mut self,
+        &self,
         request: StartRequest,
         streams: &TheirEnds,
-        export: &mut Export,
+        exports: &mut Exports,
     ) -> Result<Infallible, Failure> {
         let account = self
             .accounts
             .resolve(&request.user)
             .map_err(|error| Failure::start(error.to_string()))?;
-        self.files.write(&request.hostname).map_err(|error| Failure::start(error.to_string()))?;
         if request.export {
-            export.begin().map_err(|error| Failure::start(error.to_string()))?;
+            exports.begin()?;
         }
         let program = Program::new(request.argv, request.env, &request.hostname, &account.home)?;
         enter_directory(&request.cwd)?;
-        become_user(&account, streams).map_err(|errno| {
+        become_user(&account, self.privileges, streams).map_err(|errno| {
             Failure::start(format!("become user {}: {}", account.uid, reason(errno)))
         })?;
         Err(program.execute())
@@ -100,10 +154,10 @@ impl Prepared {
 }
 
 /// Leaves nothing of init's own tree visible; the namespace's mounts no longer follow init's.
-fn enter_root() -> Result<(), Errno> {
+fn enter_root(root: &str) -> Result<(), Errno> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private)?;
-    rustix::process::chdir(image::ROOT)?;
+    rustix::process::chdir(root)?;
     // The old root is stacked on the new one's directory, where it can be taken off at once.
     rustix::process::pivot_root(".", ".")?;
     rustix::mount::unmount(".", UnmountFlags::DETACH)?;
@@ -144,7 +198,11 @@ fn make_path(path: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-fn become_user(account: &Account, streams: &TheirEnds) -> Result<(), Errno> {
+fn become_user(
+    account: &Account,
+    privileges: Privileges,
+    streams: &TheirEnds,
+) -> Result<(), Errno> {
     let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
     if !uid.is_root() {
         streams.give_to(uid)?;
@@ -152,8 +210,10 @@ fn become_user(account: &Account, streams: &TheirEnds) -> Result<(), Errno> {
     let groups: Vec<Gid> = account.groups.iter().copied().map(Gid::from_raw).collect();
     rustix::thread::set_thread_groups(&groups)?;
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
-    if uid.is_root() {
-        return capability::keep_default();
+    match (uid.is_root(), privileges) {
+        (true, Privileges::Default) => return capability::keep_default(),
+        (true, Privileges::All) => return Ok(()),
+        (false, _) => {}
     }
     // Leaving uid 0 clears the process's capabilities.
     rustix::thread::set_thread_res_uid(uid, uid, uid)

@@ -94,7 +94,14 @@ const READ_ONLY: [&str; 5] =
 pub(crate) fn populate() -> Result<(), Error> {
     MOUNTS.iter().try_for_each(Mount::apply)?;
     DEVICES.iter().try_for_each(|&(path, major, minor)| make_device(path, major, minor))?;
-    LINKS.iter().try_for_each(|&(target, link)| make_link(target, link))?;
+    LINKS.iter().try_for_each(|&(target, link)| make_link(target, link))
+}
+
+/// Hides machine state and makes settings of the whole machine read-only.
+///
+/// # Errors
+/// If a mount fails; what the kernel was built without is left out.
+pub(crate) fn protect_kernel() -> Result<(), Error> {
     MASKED.iter().try_for_each(|path| skip_absent(mask(path), path))?;
     READ_ONLY.iter().try_for_each(|path| skip_absent(protect(path), path))
 }

@@ -20,6 +20,14 @@ pub(crate) enum Error {
     /// The host's bytes on the control port are not frames.
     #[error("control port: {0}")]
     Control(#[from] WireError),
+    /// The disk does not hold what the request says.
+    #[error("the disk has {len} bytes, {wanted} were expected")]
+    DiskTooSmall {
+        /// Its length.
+        len: u64,
+        /// The end of its last volume.
+        wanted: u64,
+    },
     /// The host closed the control port while init needed it.
     #[error("control port: closed by the host")]
     ControlClosed,

@@ -11,47 +11,91 @@
 //! Its entries are hostile all the same: no link is followed, and names, links and attributes that
 //! a layer cannot hold end the export with an error.
 
+mod sparse;
 mod tar;
 mod tree;
 mod walk;
 
+use crate::control::ControlPort;
 use crate::error::{Context, Error};
+use crate::image::Overlay;
 use crate::ports;
 use lithify_control::{Frame, exit_code};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use tree::{State, Tree};
 
 /// State of the upper directory by path.
 type Baseline = BTreeMap<Vec<u8>, State>;
 
-/// The layers below the container's root.
-pub(crate) struct Export {
+/// One overlay whose changes are asked for.
+struct Export {
     upper: Tree,
     lower: Tree,
-    baseline: Option<Baseline>,
+    merged: Tree,
+    baseline: Baseline,
 }
 
-impl Export {
-    /// Opens the layers, while they are in sight.
+/// All that can be exported: the container's root, and the caches mounted in it.
+pub(crate) struct Exports {
+    root: Export,
+    caches: Vec<Export>,
+    is_asked_for: bool,
+}
+
+impl Exports {
+    /// Opens the overlays' directories, while they are in sight.
     ///
     /// # Errors
     /// If they cannot be opened.
-    pub(crate) fn open() -> Result<Self, Error> {
-        let (upper, lower) = (Tree::open(crate::image::UPPER)?, Tree::open(crate::image::LOWER)?);
-        Ok(Self { upper, lower, baseline: None })
+    pub(crate) fn open(root: &Overlay, caches: &[Overlay]) -> Result<Self, Error> {
+        let caches = caches.iter().map(Export::open).collect::<Result<_, _>>()?;
+        Ok(Self { root: Export::open(root)?, caches, is_asked_for: false })
     }
 
-    /// Takes the baseline. The caller's root is the container's, and nothing runs in it yet.
+    /// Takes the baselines. Nothing runs in the container yet, and init has made all that it makes.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub(crate) fn begin(&mut self) -> Result<(), Error> {
-        let mut baseline = Baseline::new();
+        self.is_asked_for = true;
+        self.caches.iter_mut().try_for_each(Export::begin)?;
+        self.root.begin()
+    }
+
+    /// Writes the archives of a container that ended with `code`; the frame that ends it.
+    ///
+    /// # Errors
+    /// If the control port fails.
+    pub(crate) fn finish(&self, code: u32, control: &mut ControlPort) -> Result<Frame, Error> {
+        if !self.is_asked_for {
+            return Ok(Frame::Exit(code));
+        }
+        let root = (code == 0).then_some(&self.root);
+        for export in root.into_iter().chain(&self.caches) {
+            if let Err(error) = ports::open_export().and_then(|port| export.write(&port)) {
+                let message = format!("export the changes: {error}").into_bytes();
+                return Ok(Frame::Failed { code: exit_code::LITHIFY, message });
+            }
+            control.send(&Frame::Archived)?;
+        }
+        Ok(Frame::Exit(code))
+    }
+}
+
+impl Export {
+    fn open(overlay: &Overlay) -> Result<Self, Error> {
+        Ok(Self {
+            upper: Tree::open(&overlay.upper)?,
+            lower: Tree::open(&overlay.lower)?,
+            merged: Tree::open(&overlay.merged)?,
+            baseline: Baseline::new(),
+        })
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
         let mut pending = vec![Vec::new()];
         while let Some(path) = pending.pop() {
             if self.upper.entry(&path)?.is_directory() {
@@ -59,10 +103,9 @@ impl Export {
                 pending.extend(self.upper.children(&path)?);
             }
             if let Some(state) = self.upper.state(&path, &self.upper.entry(&path)?)? {
-                baseline.insert(path, state);
+                self.baseline.insert(path, state);
             }
         }
-        self.baseline = Some(baseline);
         Ok(())
     }
 
@@ -76,28 +119,12 @@ impl Export {
                 tv_nsec: image.meta.mtime_nsec(),
             },
         };
-        let in_root = Path::new("/").join(OsStr::from_bytes(path));
-        rustix::fs::utimensat(CWD, &in_root, &times, AtFlags::SYMLINK_NOFOLLOW)
-            .during(|| format!("restore the time of {}", in_root.display()))
+        let place = self.merged.locate(path);
+        rustix::fs::utimensat(CWD, &place, &times, AtFlags::SYMLINK_NOFOLLOW)
+            .during(|| format!("restore the time of {}", tree::show(path)))
     }
 
-    /// The frame that ends a container which ended with `code`, after the layer if there is to be
-    /// one.
-    pub(crate) fn finish(self, code: u32) -> Frame {
-        let Some(baseline) = self.baseline.as_ref().filter(|_| code == 0) else {
-            return Frame::Exit(code);
-        };
-        match self.write(baseline) {
-            Ok(()) => Frame::Exit(code),
-            Err(error) => Frame::Failed {
-                code: exit_code::LITHIFY,
-                message: format!("export the changes: {error}").into_bytes(),
-            },
-        }
-    }
-
-    fn write(&self, baseline: &Baseline) -> Result<(), Error> {
-        let port = ports::open_export()?;
-        walk::Walk::new(&self.upper, &self.lower, baseline, port).run()
+    fn write(&self, port: &File) -> Result<(), Error> {
+        walk::Walk::new(&self.upper, &self.lower, &self.baseline, port).run()
     }
 }

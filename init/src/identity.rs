@@ -38,15 +38,11 @@ impl Files {
         })
     }
 
-    /// Gives the container its name and a machine id of its own.
+    /// Tells the container its name and a machine id of its own.
     ///
     /// # Errors
-    /// If the name is none, or writing fails.
+    /// If writing fails.
     pub(crate) fn write(&mut self, hostname: &[u8]) -> Result<(), Error> {
-        if !hostname.is_empty() {
-            set_hostname(hostname)
-                .during(|| format!("set host name \"{}\"", hostname.escape_ascii()))?;
-        }
         self.hostname
             .write_all(&[hostname, b"\n"].concat())
             .during(|| "write /etc/hostname".to_owned())?;
@@ -77,12 +73,19 @@ fn replace(path: &str, mode: u32) -> Result<File, Error> {
     .during(|| format!("make {path}"))
 }
 
-/// The name goes into files line by line and word by word, so it must be a single word.
-fn set_hostname(hostname: &[u8]) -> Result<(), Errno> {
-    if hostname.len() > MAX_HOSTNAME_LEN || !hostname.iter().all(u8::is_ascii_graphic) {
-        return Err(Errno::INVAL);
+/// Names the caller's UTS namespace, unless the name is empty. It also goes into files line by line
+/// and word by word, so it must be a single word.
+///
+/// # Errors
+/// If it is not, or is too long.
+pub(crate) fn set_hostname(hostname: &[u8]) -> Result<(), Error> {
+    let is_word = hostname.len() <= MAX_HOSTNAME_LEN && hostname.iter().all(u8::is_ascii_graphic);
+    match (hostname, is_word) {
+        ([], _) => Ok(()),
+        (_, true) => rustix::system::sethostname(hostname),
+        (_, false) => Err(Errno::INVAL),
     }
-    rustix::system::sethostname(hostname)
+    .during(|| format!("set host name \"{}\"", hostname.escape_ascii()))
 }
 
 /// The name resolves to a loopback address of its own, as on a Debian host without a network.
@@ -122,7 +125,8 @@ mod tests {
     #[test]
     fn names_that_would_forge_lines_are_refused() {
         for name in [&b"a\nb"[..], b"a b", b"\xff", &[b'x'; 65]] {
-            assert_eq!(set_hostname(name), Err(Errno::INVAL));
+            let refused = set_hostname(name).unwrap_err().to_string();
+            assert!(refused.ends_with(": invalid argument"), "{refused}");
         }
     }
 }

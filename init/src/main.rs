@@ -6,8 +6,9 @@
 //! machine freezes: it sits in its own namespaces, on its own mounts, and reads the request itself,
 //! borrowing this process's memory until it executes the image's program (see [`spawn`]).
 //!
-//! A build asks for more: for what the container changed, which then leaves the machine before the
-//! exit code (see [`export`]).
+//! A build asks for more: it freezes one machine for all its containers, so that the disk comes with
+//! the request and the container is made after the thaw (see [`flow`]); what the container changed
+//! leaves the machine before the exit code (see [`export`]).
 //!
 //! Before the freeze every failure goes to the kernel log and powers the machine off; after it,
 //! to the host as a `Failed` frame.
@@ -21,6 +22,7 @@ mod control;
 mod dev;
 mod error;
 mod export;
+mod flow;
 mod freeze;
 mod identity;
 mod image;
@@ -28,15 +30,17 @@ mod ioctl;
 mod log;
 mod memory;
 mod mount;
+mod mounts;
+mod network;
 mod ports;
 mod program;
 mod relay;
 mod renew;
 mod spawn;
 mod streams;
+mod volumes;
 
 use error::Error;
-use lithify_control::Frame;
 use std::ffi::c_int;
 
 /// The entry from the C runtime, in place of Rust's own: that aborts where the kernel found no
@@ -54,23 +58,14 @@ fn boot() -> Result<(), Error> {
     streams::occupy_standard_descriptors()?;
     mount::enter_own_root()?;
     memory::prevent_thrashing()?;
-    let (mut control, host_ends) = ports::open()?;
-    image::mount()?;
-    let mut export = export::Export::open()?;
-    ioctl::raise_loopback()?;
+    let (control, host_ends) = ports::open()?;
+    network::raise_loopback()?;
     let thaw = renew::Devices::open()?;
-    let (our_ends, their_ends) = streams::pipes()?;
-    let mut relay = relay::Relay::new(our_ends, host_ends);
-    let mut failure = None;
-    let child = spawn::container(&mut || {
-        failure = container::run(&mut control, &thaw, &their_ends, &mut export).err();
-    })?;
-    drop(their_ends);
-    let end = match failure {
-        Some(container::Failure::BeforeFreeze(error)) => return Err(error),
-        Some(container::Failure::Start { code, message }) => Frame::Failed { code, message },
-        None => export.finish(relay.run(&child, &mut control)?),
-    };
-    control.send(&end)?;
-    control.linger()
+    let (our_ends, streams) = streams::pipes()?;
+    let relay = relay::Relay::new(our_ends, host_ends);
+    let guest = flow::Guest { control, thaw, streams, relay };
+    match flow::root_comes_at_start() {
+        true => guest.freeze_then_make_container(),
+        false => guest.make_container_then_freeze(),
+    }
 }

@@ -1,114 +1,105 @@
 //! RUN: a command, executed by something that can, becomes a layer.
 
 mod changes;
+mod job;
 mod lines;
 
 use std::path::Path;
 
-use lithify_image::Blob;
-use lithify_rootfs::{Content, Metadata, Node, Tree};
+use lithify_image::Digest;
+use lithify_rootfs::{Content, LayerBuilder, Metadata, Node, Tree};
 
-use super::{Applier, ExecError, StageState};
-use crate::cancel::Cancel;
-use crate::dockerfile::Step;
+use super::{Applier, Current, ExecError, Outcome, StageState};
 use crate::error::Error;
 use crate::instruction::{CommandLine, NetworkMode, Run, SecurityMode};
-use crate::machine::MachineError;
 use crate::parser::{Heredoc, heredoc_word};
 use crate::progress::Event;
+pub(crate) use job::{
+    Command, Ended, Executor, Finished, Job, JobMount, JobMountKind, JobNetwork, Stream,
+};
 use lines::Lines;
 
 /// Where a heredoc that names its interpreter is put for the time of its step.
 const SCRIPT: &str = "/.lithify-run/script";
 const SCRIPT_DIR: &str = ".lithify-run";
 
-/// A command and its circumstances.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Command {
-    /// Program and arguments.
-    pub(crate) argv: Vec<String>,
-    /// `NAME=VALUE`.
-    pub(crate) env: Vec<String>,
-    /// Working directory; empty means `/`. It is made if it is missing.
-    pub(crate) cwd: String,
-    /// `user[:group]`, names or numbers of the tree; empty means root.
-    pub(crate) user: String,
-}
-
-/// Where output comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stream {
-    Stdout,
-    Stderr,
-}
-
-/// How a command ended.
-#[derive(Debug)]
-pub(crate) enum Ended {
-    /// With code 0; the tar holds what it changed, as an OCI layer.
-    Changed(Blob),
-    /// With this code.
-    Failed { code: u32 },
-    /// It did not even start.
-    NotStarted { message: String },
-}
-
-/// A command to execute, and where.
-#[derive(Debug)]
-pub(crate) struct Job<'a> {
-    /// The root.
-    pub(crate) tree: &'a Tree,
-    /// The command; its standard input is empty.
-    pub(crate) command: &'a Command,
-    /// Ends the job early.
-    pub(crate) cancel: &'a Cancel,
-}
-
-/// Executes commands, several at a time.
-pub(crate) trait Executor: Send + Sync {
-    /// Does one job. Gives `output` as it comes.
-    ///
-    /// # Errors
-    /// [`MachineError::Canceled`] soon after the job was canceled.
-    fn execute(
-        &self,
-        job: &Job<'_>,
-        output: &mut dyn FnMut(Stream, &[u8]),
-    ) -> Result<Ended, MachineError>;
-}
-
 impl Applier<'_> {
     pub(super) fn run_command(
-        &mut self,
+        &self,
         state: &mut StageState,
         run: &Run,
-        step: &Step,
-    ) -> Result<(), Error> {
+        current: Current<'_>,
+    ) -> Result<Outcome, Error> {
         check_supported(run)?;
-        let executor = self.executor.as_deref().ok_or(ExecError::NoMachine)?;
         let (argv, script) = program(state, run);
-        let process = argv.join(" ");
         let command = Command {
             argv,
             env: state.environment(self.plan.args.proxies()),
             cwd: state.config.config.working_dir.clone(),
             user: state.config.config.user.clone(),
         };
-        let with_script = script.map(|script| add_script(&state.tree, script)).transpose()?;
-        let tree = with_script.as_ref().unwrap_or(&state.tree);
+        let key = self.run_key(state, run, &command, script.as_deref());
+        let _entered = self.cache.enter(key);
+        if let Some(hit) = self.cache.find(current.stage, &key)? {
+            return self.take(state, hit, current);
+        }
+        let changes = self.executed(state, &command, script, current)?;
+        self.commit(state, &changes, current, &[key], Vec::new())
+    }
+
+    /// All that decides the result. Proxies do not: they are how a place reaches the network.
+    fn run_key(
+        &self,
+        state: &StageState,
+        run: &Run,
+        command: &Command,
+        script: Option<&str>,
+    ) -> Digest {
+        self.key("RUN", state)
+            .list(&command.argv)
+            .list(state.environment(std::iter::empty()))
+            .text(&command.cwd)
+            .text(&command.user)
+            .optional(script)
+            .text(match run.network {
+                NetworkMode::Default => "default",
+                NetworkMode::None => "none",
+                NetworkMode::Host => "host",
+            })
+            .switch(run.security == SecurityMode::Insecure)
+            .list(&run.devices)
+            .finish()
+    }
+
+    fn executed(
+        &self,
+        state: &StageState,
+        command: &Command,
+        script: Option<String>,
+        current: Current<'_>,
+    ) -> Result<LayerBuilder, Error> {
+        let executor = self.executor.as_deref().ok_or(ExecError::NoMachine)?;
+        let process = command.argv.join(" ");
+        let tree = state.files.tree()?;
+        let with_script = script.map(|script| add_script(tree, script)).transpose()?;
+        let tree = with_script.as_ref().unwrap_or(tree);
         let mut lines = Lines::default();
         let mut show = |line: &str| {
-            self.progress.event(Event::StepOutput { id: self.steps, line });
+            self.progress.event(Event::StepOutput { id: current.id, line });
         };
-        let job = Job { tree, command: &command, cancel: &self.options.cancel };
-        let ended =
+        let job = Job {
+            tree,
+            command,
+            mounts: &[],
+            network: JobNetwork::None,
+            is_privileged: false,
+            cancel: &self.cancel,
+        };
+        let finished =
             executor.execute(&job, &mut |stream, bytes| lines.push(stream, bytes, &mut show));
         lines.finish(&mut show);
-        match ended? {
-            Ended::Changed(tar) => {
-                let layer = changes::read(&tar, Path::new(SCRIPT_DIR), self.epoch)?;
-                state.add_layer(&layer, self.store, &step.text, self.epoch)
-            }
+        match finished?.ended {
+            Ended::Changed(tar) => changes::read(&tar, Path::new(SCRIPT_DIR), self.epoch),
             Ended::Failed { code } => Err(ExecError::Command { process, code }.into()),
             Ended::NotStarted { message } => Err(ExecError::NotStarted { process, message }.into()),
         }

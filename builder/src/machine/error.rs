@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use lithify_control::wire::WireError;
 use lithify_machine::{BootError, Halt};
 
-use super::MAX_BOOT_INSTRUCTIONS;
 
 /// What is wrong with the machine that RUN executes in, not with the command.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +17,15 @@ pub enum MachineError {
     /// The stage's files cannot become the machine's root disk.
     #[error("the root disk for RUN: {0}")]
     RootDisk(#[source] lithify_rootfs::Error),
+    /// A layer's bytes cannot be read.
+    #[error("read the disk for RUN: {0}")]
+    Layers(#[source] io::Error),
+    /// More file systems than the machine has numbers for.
+    #[error("a step has more than {limit} mounts of files")]
+    TooManyVolumes {
+        /// The cap.
+        limit: usize,
+    },
     /// A file of the host cannot be used.
     #[error("{action} {}: {source}", path.display())]
     Host {
@@ -43,14 +51,20 @@ pub enum MachineError {
     #[error("canceled")]
     Canceled,
     /// The guest is not ready.
-    #[error("the machine for RUN was not ready after {MAX_BOOT_INSTRUCTIONS} instructions")]
-    SlowBoot,
+    #[error("the machine for RUN was not ready after {limit} instructions")]
+    SlowBoot {
+        /// The cap.
+        limit: u64,
+    },
     /// The guest says what is no frame.
     #[error("the machine for RUN breaks the protocol: {0}")]
     Protocol(#[from] WireError),
     /// The guest says the wrong thing.
     #[error("the machine for RUN said `{0}`, which was not expected")]
     Unexpected(String),
+    /// The guest ended without a layer.
+    #[error("the machine for RUN sent no layer")]
+    NoLayer,
     /// The guest's archive of changes has no end.
     #[error("the step's layer is cut off after {len} bytes")]
     CutOff {

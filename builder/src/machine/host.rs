@@ -7,13 +7,11 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use lithify_machine::host::{BlockSource, BootFile, Clock, Entropy, KernelLog};
+use lithify_machine::host::{Clock, Entropy, KernelLog};
 
 use super::MachineError;
 
@@ -44,42 +42,6 @@ pub(super) fn failed(
 ) -> impl FnOnce(io::Error) -> MachineError + use<> {
     let path = path.to_owned();
     move |source| MachineError::Host { action, path, source }
-}
-
-/// A boot file in memory.
-#[derive(Debug)]
-pub(super) struct BootBytes(pub(super) Arc<[u8]>);
-
-impl BootFile for BootBytes {
-    fn len(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read(&mut self, offset: u64, into: &mut [u8]) {
-        into.copy_from_slice(&self.0[offset as usize..][..into.len()]);
-    }
-}
-
-/// The root disk, a file without a name in `folder`.
-#[derive(Debug)]
-pub(super) struct Disk {
-    pub(super) file: File,
-    pub(super) len: u64,
-    pub(super) folder: PathBuf,
-    pub(super) faults: Faults,
-}
-
-impl BlockSource for Disk {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read(&mut self, offset: u64, into: &mut [u8]) {
-        if let Err(error) = self.file.read_exact_at(into, offset) {
-            into.fill(0);
-            self.faults.report(failed("read the root disk in", &self.folder)(error));
-        }
-    }
 }
 
 /// The host's clocks.
@@ -170,17 +132,5 @@ mod tests {
         messages.write(b"\x1b[2Jlast\n");
         let text = messages.text();
         assert!(text.len() < LOG_TAIL && text.ends_with("a[2Jlast\n"), "{text}");
-    }
-
-    #[test]
-    fn a_disk_that_shrinks_reads_as_zeros_and_is_reported() {
-        let faults = Faults::default();
-        let file = tempfile::tempfile().unwrap();
-        let mut disk = Disk { file, len: 4096, folder: "/scratch".into(), faults: faults.clone() };
-        let mut bytes = [7; 512];
-        disk.read(0, &mut bytes);
-        assert_eq!(bytes, [0; 512]);
-        let message = faults.check().unwrap_err().to_string();
-        assert!(message.starts_with("read the root disk in /scratch: "), "{message}");
     }
 }

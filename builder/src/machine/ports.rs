@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use lithify_control::wire::WireError;
@@ -43,7 +44,13 @@ struct State {
     said: Option<Said>,
     output: Vec<(Stream, Vec<u8>)>,
     waiting: usize,
-    spool: Spool,
+    /// The archive under way.
+    spool: Option<Spool>,
+    archives: Vec<Blob>,
+    /// More are not asked for: each is an open file.
+    max_archives: usize,
+    /// Where archives are, without names.
+    folder: PathBuf,
     faults: Faults,
 }
 
@@ -52,14 +59,18 @@ struct State {
 pub(super) struct Ports(Rc<RefCell<State>>);
 
 impl Ports {
-    pub(super) fn new(spool: Spool, faults: Faults) -> Self {
+    /// The guest may send this many archives; they are files without names in `folder`.
+    pub(super) fn new(folder: PathBuf, max_archives: usize, faults: Faults) -> Self {
         Self(Rc::new(RefCell::new(State {
             reader: FrameReader::default(),
             to_guest: VecDeque::new(),
             said: None,
             output: Vec::new(),
             waiting: 0,
-            spool,
+            spool: None,
+            archives: Vec::new(),
+            max_archives,
+            folder,
             faults,
         })))
     }
@@ -81,9 +92,9 @@ impl Ports {
         std::mem::take(&mut state.output)
     }
 
-    /// The archive of changes that the guest has written.
-    pub(super) fn archive(&self) -> Result<Blob, MachineError> {
-        self.0.borrow().spool.archive()
+    /// The archives of changes that the guest has written, in order.
+    pub(super) fn take_archives(&self) -> Vec<Blob> {
+        std::mem::take(&mut self.0.borrow_mut().archives)
     }
 }
 
@@ -96,7 +107,11 @@ impl State {
         loop {
             self.said = Some(match self.reader.next_frame() {
                 Ok(None) => return,
-                Ok(Some(Frame::Archived)) => continue,
+                Ok(Some(Frame::Archived)) => {
+                    let ended = self.end_archive();
+                    self.fault_unless(ended);
+                    continue;
+                }
                 Ok(Some(Frame::Ready)) => Said::Ready,
                 Ok(Some(Frame::Exit(code))) => Said::Exited(code),
                 Ok(Some(Frame::Failed { message, .. })) => {
@@ -109,6 +124,29 @@ impl State {
                     return;
                 }
             });
+        }
+    }
+
+    fn archive(&mut self, bytes: &[u8]) -> Result<(), MachineError> {
+        if self.archives.len() == self.max_archives {
+            return Err(MachineError::Unexpected("an archive".to_owned()));
+        }
+        let spool = match &mut self.spool {
+            Some(spool) => spool,
+            none => none.insert(Spool::create(&self.folder)?),
+        };
+        spool.write(bytes)
+    }
+
+    fn end_archive(&mut self) -> Result<(), MachineError> {
+        let spool = self.spool.take().ok_or(MachineError::CutOff { len: 0 })?;
+        self.archives.push(spool.archive()?);
+        Ok(())
+    }
+
+    fn fault_unless(&self, done: Result<(), MachineError>) {
+        if let Err(fault) = done {
+            self.faults.report(fault);
         }
     }
 
@@ -131,9 +169,8 @@ impl Console for Ports {
             STDERR => return state.queue(Stream::Stderr, bytes),
             CONTROL => state.receive(bytes),
             EXPORT => {
-                if let Err(fault) = state.spool.write(bytes) {
-                    state.faults.report(fault);
-                }
+                let written = state.archive(bytes);
+                state.fault_unless(written);
             }
             _ => {}
         }
@@ -159,8 +196,7 @@ mod tests {
     use super::*;
 
     fn ports() -> Ports {
-        let spool = Spool::create(&std::env::temp_dir()).unwrap();
-        Ports::new(spool, Faults::default())
+        Ports::new(std::env::temp_dir(), 1, Faults::default())
     }
 
     #[test]
@@ -180,9 +216,23 @@ mod tests {
     fn the_archive_is_spooled_apart_from_the_frames() {
         let mut ports = ports();
         assert_eq!(ports.write(EXPORT, &[0; 1024]), 1024);
-        ports.write(CONTROL, &Frame::Exit(0).encode());
+        ports.write(CONTROL, &[Frame::Archived.encode(), Frame::Exit(0).encode()].concat());
         assert!(matches!(ports.take_said(), Some(Said::Exited(0))));
-        assert_eq!(ports.archive().unwrap().len(), 1024);
+        let archives = ports.take_archives();
+        assert_eq!(archives.iter().map(Blob::len).collect::<Vec<_>>(), [1024]);
+    }
+
+    #[test]
+    fn archives_that_nobody_asked_for_are_faults() {
+        let ports = ports();
+        let fault = || ports.0.borrow().faults.check().unwrap_err().to_string();
+        let mut guest = ports.clone();
+        guest.write(CONTROL, &Frame::Archived.encode());
+        assert_eq!(fault(), "the step's layer is cut off after 0 bytes");
+        guest.write(EXPORT, &[0; 1024]);
+        guest.write(CONTROL, &Frame::Archived.encode());
+        guest.write(EXPORT, &[0; 1024]);
+        assert!(fault().contains("`an archive`, which was not expected"));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! Format: POSIX.1-2024, pax, "ustar Interchange Format" and "pax Header Block". The prefix field
 //! stays empty: a path over 100 bytes is a PAX record.
 
-use std::io::{self, BufWriter, Read, Write};
+use super::sparse::Sparse;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 
 const BLOCK: usize = 512;
 
@@ -54,6 +56,8 @@ pub(super) struct Member<'a> {
     /// Major and minor number.
     pub(super) device: (u32, u32),
     pub(super) attributes: &'a [(Vec<u8>, Vec<u8>)],
+    /// Length of a sparse file, whose `size` counts its map and its data.
+    pub(super) real_size: Option<u64>,
 }
 
 /// An archive as it is written.
@@ -79,9 +83,35 @@ impl<W: Write> Writer<W> {
         self.out.write_all(&member.header())
     }
 
-    /// Appends exactly `size` bytes. Not by `io::copy`: that splices, and the port's driver loses
+    /// Appends a sparse file.
+    pub(super) fn sparse_file(
+        &mut self,
+        member: &Member<'_>,
+        mut file: File,
+        sparse: &Sparse,
+    ) -> io::Result<()> {
+        let map = sparse.map();
+        let data_len = sparse.data_len();
+        let size = (map.len() as u64).next_multiple_of(BLOCK as u64) + data_len;
+        self.member(&Member { size, real_size: Some(sparse.len), ..*member })?;
+        self.out.write_all(&map)?;
+        self.pad(map.len() as u64)?;
+        for piece in &sparse.pieces {
+            file.seek(SeekFrom::Start(piece.start))?;
+            self.copy(&file, piece.end - piece.start)?;
+        }
+        self.pad(data_len)
+    }
+
+    /// Appends exactly `size` bytes. by `io::copy`: that splices, and the port's driver loses
     /// bytes when spliced to.
-    pub(super) fn data(&mut self, mut from: impl Read, size: u64) -> io::Result<()> {
+    pub(super) fn data(&mut self, from: impl Read, size: u64) -> io::Result<()> {
+        self.copy(from, size)?;
+        self.pad(size)
+    }
+
+    /// Not by `io::copy`: that splices, and the port's driver loses bytes when spliced to.
+    fn copy(&mut self, mut from: impl Read, size: u64) -> io::Result<()> {
         let mut buffer = [0; BUFFER_LEN];
         let mut left = size;
         while left > 0 {
@@ -90,7 +120,7 @@ impl<W: Write> Writer<W> {
             self.out.write_all(&buffer[..wanted])?;
             left -= wanted as u64;
         }
-        self.pad(size)
+        Ok(())
     }
 
     /// Appends the end of the archive and writes out everything.
@@ -109,6 +139,12 @@ impl Member<'_> {
     /// PAX records for what the header cannot hold, sorted by key.
     fn records(&self) -> Vec<u8> {
         let mut records = Vec::new();
+        if let Some(len) = self.real_size {
+            record(&mut records, b"GNU.sparse.major", b"1");
+            record(&mut records, b"GNU.sparse.minor", b"0");
+            record(&mut records, b"GNU.sparse.name", self.path);
+            record(&mut records, b"GNU.sparse.realsize", len.to_string().as_bytes());
+        }
         for (name, value) in self.attributes {
             record(&mut records, &[b"SCHILY.xattr.", name.as_slice()].concat(), value);
         }
@@ -117,7 +153,7 @@ impl Member<'_> {
             (self.gid > MAX_ID, "gid", self.gid.to_string().into()),
             (self.target.len() > NAME_LEN, "linkpath", self.target.into()),
             (!times_fit, "mtime", self.mtime.to_string().into()),
-            (self.path.len() > NAME_LEN, "path", self.path.into()),
+            (self.path.len() > NAME_LEN && self.real_size.is_none(), "path", self.path.into()),
             (self.size > MAX_NUMBER, "size", self.size.to_string().into()),
             (self.uid > MAX_ID, "uid", self.uid.to_string().into()),
         ];

@@ -46,7 +46,7 @@ pub(super) struct State {
 }
 
 impl Tree {
-    pub(super) fn open(path: &'static str) -> Result<Self, Error> {
+    pub(super) fn open(path: &str) -> Result<Self, Error> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::open(path, flags, Mode::empty())
             .map(|root| Self { root })
@@ -55,7 +55,7 @@ impl Tree {
 
     /// Leads to the tree also where it is out of the caller's sight. The dot makes the root the
     /// directory and not the link to it.
-    fn locate(&self, path: &[u8]) -> PathBuf {
+    pub(super) fn locate(&self, path: &[u8]) -> PathBuf {
         let mut full = format!("/proc/self/fd/{}/./", self.root.as_raw_fd()).into_bytes();
         full.extend_from_slice(path);
         OsString::from_vec(full).into()

@@ -1,6 +1,7 @@
 //! From the upper directory to a layer, entry by entry.
 
 use super::Baseline;
+use super::sparse::Sparse;
 use super::tar::{Kind, Member, Writer};
 use super::tree::{Entry, Tree, not_for_layers, show};
 use crate::error::{Context, Error};
@@ -146,10 +147,18 @@ impl<'a, W: Write> Walk<'a, W> {
             FileType::BlockDevice => {
                 self.write(&Member { kind: Kind::BlockDevice, device, ..member })
             }
-            _ => {
-                self.write(&Member { kind: Kind::File, size, ..member })?;
-                let data = self.upper.open_file(path)?;
-                self.tar.data(data, size).during(|| format!("write {} to the port", show(path)))
+            _ => self.write_file(&Member { kind: Kind::File, size, ..member }),
+        }
+    }
+
+    fn write_file(&mut self, member: &Member<'_>) -> Result<(), Error> {
+        let action = || format!("write {} to the port", show(member.path));
+        let file = self.upper.open_file(member.path)?;
+        match Sparse::of(&file, member.size).during(action)? {
+            Some(sparse) => self.tar.sparse_file(member, file, &sparse).during(action),
+            None => {
+                self.write(member)?;
+                self.tar.data(file, member.size).during(action)
             }
         }
     }

@@ -1,10 +1,11 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use lithify_image::Store;
+use lithify_image::{Blob, Store};
 use lithify_rootfs::Follow;
 
 use super::*;
+use crate::machine::MachineError;
 use crate::{Built, DockerfileInput, Options, Progress};
 
 /// What a [`Fake`] does when it is asked to execute.
@@ -30,26 +31,27 @@ impl Executor for Fake {
         &self,
         job: &Job<'_>,
         output: &mut dyn FnMut(Stream, &[u8]),
-    ) -> Result<Ended, MachineError> {
+    ) -> Result<Finished, MachineError> {
         output(Stream::Stdout, b"one\ntw");
         output(Stream::Stderr, b"three");
         let script = job.tree.read_file(Path::new(SCRIPT), 1 << 20).unwrap();
         self.asked.lock().unwrap().push((job.command.clone(), script));
-        Ok(match &self.answer {
+        let ended = match &self.answer {
             Answer::Tar(bytes) => Ended::Changed(blob(bytes)),
             Answer::Exit(code) => Ended::Failed { code: *code },
             Answer::NotStarted => Ended::NotStarted { message: "no such file".into() },
-        })
+        };
+        Ok(Finished { ended, caches: Vec::new() })
     }
 }
 
 #[derive(Default)]
-struct Log(Vec<String>);
+struct Log(Mutex<Vec<String>>);
 
 impl Progress for Log {
-    fn event(&mut self, event: Event<'_>) {
+    fn event(&self, event: Event<'_>) {
         if let Event::StepOutput { id, line } = event {
-            self.0.push(format!("#{id} {line}"));
+            self.0.lock().unwrap().push(format!("#{id} {line}"));
         }
     }
 }
@@ -76,9 +78,13 @@ fn run_with(answer: Answer, dockerfile: &str, args: &[(&str, &str)]) -> Outcome 
     options.build_args = args.iter().map(own).collect();
     let asked = Arc::new(Mutex::default());
     let fake = Fake { answer, asked: Arc::clone(&asked) };
-    let mut log = Log::default();
-    let built = crate::build_with(Some(Box::new(fake)), &options, &store, &mut log);
-    Outcome { built, asked: std::mem::take(&mut asked.lock().unwrap()), log: log.0 }
+    let log = Log::default();
+    let built = crate::build_with(Some(Box::new(fake)), &options, &store, &log);
+    Outcome {
+        built,
+        asked: std::mem::take(&mut asked.lock().unwrap()),
+        log: log.0.into_inner().unwrap(),
+    }
 }
 
 fn asked(dockerfile: &str, args: &[(&str, &str)]) -> Asked {
@@ -122,7 +128,8 @@ fn script_with_an_interpreter_becomes_a_file_for_its_step_only() {
     let (command, script) = &outcome.asked[0];
     assert_eq!(command.argv, ["/bin/sh", "-c", SCRIPT]);
     assert_eq!(script.as_deref(), Some(&b"#!/usr/bin/python3\nprint()\n"[..]));
-    let tree = outcome.built.unwrap().tree;
+    let built = outcome.built.unwrap();
+    let tree = built.tree().unwrap();
     let paths: Vec<_> = tree.walk().map(|entry| entry.path).collect();
     assert_eq!(paths, [Path::new("/"), Path::new("/kept")]);
 }
@@ -175,15 +182,17 @@ fn changes_become_a_layer_with_clamped_times() {
     let build = || run_with(Answer::Tar(tar_of_everything()), dockerfile, &[]).built.unwrap();
     let built = build();
     let walked: Vec<_> = built
-        .tree
+        .tree()
+        .unwrap()
         .walk()
         .map(|entry| (entry.path.display().to_string(), entry.node.meta.mtime))
         .collect();
     let expected = [("/", 0), ("/a", 999), ("/d", 1000), ("/d/new", 1000), ("/l", 5), ("/z", 999)];
     assert_eq!(walked, expected.map(|(path, mtime)| (path.to_owned(), mtime)));
-    let file = built.tree.get(Path::new("/z"), Follow::No).unwrap().unwrap();
+    let file = built.tree().unwrap().get(Path::new("/z"), Follow::No).unwrap().unwrap();
     assert_eq!((file.meta.mode, file.meta.uid), (0o4755, 7));
-    let layers = |built: &Built| built.layers.iter().map(|layer| layer.digest).collect::<Vec<_>>();
+    let layers =
+        |built: &Built| built.layers().iter().map(|layer| layer.digest).collect::<Vec<_>>();
     assert_eq!(layers(&built), layers(&build()));
 }
 
@@ -192,7 +201,7 @@ fn command_that_changes_nothing_makes_an_empty_layer() {
     let built = run_with(Answer::Tar(vec![0; 1024]), "FROM scratch\nRUN x\n", &[]).built.unwrap();
     // `head -c 1024 /dev/zero | sha256sum`: the layer that BuildKit makes of such a step as well.
     let empty = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
-    assert_eq!(built.layers[0].diff_id.to_string(), empty);
+    assert_eq!(built.layers()[0].diff_id.to_string(), empty);
     assert_eq!(built.config.rootfs.diff_ids.len(), 1);
     assert!(!built.config.history[0].empty_layer);
 }
