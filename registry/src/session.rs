@@ -98,9 +98,11 @@ impl Session {
             return Ok(reply);
         }
         self.auth.challenged(&reply, scope);
+        let is_token = |header: &str| header.starts_with("Bearer ");
         match self.auth.header(&self.http, &self.base, scope)? {
-            another if another == header => Ok(reply),
-            another => self.follow(call, another.as_deref()),
+            // A password does not get better; a token is new, even if it looks the same.
+            again if again == header && !again.as_deref().is_some_and(is_token) => Ok(reply),
+            again => self.follow(call, again.as_deref()),
         }
     }
 
