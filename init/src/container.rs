@@ -73,7 +73,9 @@ pub(crate) fn freeze_and_run(
     let reclaim = freeze::Reclaim::open().map_err(Failure::BeforeFreeze)?;
     let prepared = || {
         let prepared = Prepared::new(root, Privileges::Default, streams)?;
-        Ok((prepared, identity::Files::create()?))
+        let files = identity::Files::create()?;
+        dev::link_mount_table()?;
+        Ok((prepared, files))
     };
     let (prepared, mut files) = prepared().map_err(Failure::BeforeFreeze)?;
     reclaim.run().map_err(Failure::BeforeFreeze)?;

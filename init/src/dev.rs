@@ -57,15 +57,14 @@ const DEVICES: [(&str, u32, u32); 6] = [
     ("/dev/tty", 5, 0),
 ];
 
-/// Target, link. The last one is for programs that still read the mount table there.
-const LINKS: [(&str, &str); 7] = [
+/// Target, link.
+const LINKS: [(&str, &str); 6] = [
     ("/proc/self/fd", "/dev/fd"),
     ("/proc/self/fd/0", "/dev/stdin"),
     ("/proc/self/fd/1", "/dev/stdout"),
     ("/proc/self/fd/2", "/dev/stderr"),
     ("/proc/kcore", "/dev/core"),
     ("pts/ptmx", "/dev/ptmx"),
-    ("/proc/mounts", "/etc/mtab"),
 ];
 
 /// Machine state that is none of the container's business; docker's list.
@@ -97,6 +96,14 @@ pub(crate) fn populate() -> Result<(), Error> {
     LINKS.iter().try_for_each(|&(target, link)| make_link(target, link))
 }
 
+/// For programs that still read the mount table in `/etc`.
+///
+/// # Errors
+/// If the link cannot be made. An image may bring its own, or have no `/etc`.
+pub(crate) fn link_mount_table() -> Result<(), Error> {
+    make_link("/proc/mounts", "/etc/mtab")
+}
+
 /// Hides machine state and makes settings of the whole machine read-only.
 ///
 /// # Errors
@@ -116,7 +123,6 @@ fn make_device(path: &str, major: u32, minor: u32) -> Result<(), Error> {
 
 fn make_link(target: &str, link: &str) -> Result<(), Error> {
     match rustix::fs::symlink(target, link) {
-        // An image may bring its own mtab, or have no /etc.
         Err(Errno::EXIST | Errno::NOENT | Errno::NOTDIR) => Ok(()),
         made => made.during(|| format!("link {link}")),
     }

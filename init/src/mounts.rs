@@ -9,7 +9,7 @@ use crate::image::Overlay;
 use crate::mount::{INERT, make_directory};
 use crate::volumes;
 use lithify_control::{Mount, MountKind};
-use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
+use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 use std::ffi::{CString, OsStr};
@@ -137,7 +137,11 @@ fn mount_point(target: &Path, is_directory: bool) -> Result<PathBuf, Errno> {
     for _ in 0..MAX_LINKS {
         match rustix::fs::stat(&path) {
             Err(Errno::NOENT) => {}
-            found => return found.map(|_| path),
+            found => {
+                let is_right = FileType::from_raw_mode(found?.st_mode).is_dir() == is_directory;
+                let wrong = if is_directory { Errno::NOTDIR } else { Errno::ISDIR };
+                return is_right.then_some(path).ok_or(wrong);
+            }
         }
         match std::fs::read_link(&path) {
             Ok(link) => path = path.parent().unwrap_or(Path::new("/")).join(link),

@@ -10,6 +10,9 @@ use std::ops::Range;
 /// file of nothing but holes, and readers limit their number.
 const MAX_PIECES: usize = 10_000;
 
+/// Holes of fewer bytes are not worth a map: small files that were only made longer stay plain.
+const MIN_HOLES: u64 = 64 << 10;
+
 /// A file with holes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Sparse {
@@ -20,7 +23,7 @@ pub(super) struct Sparse {
 }
 
 impl Sparse {
-    /// The holes of `file`, if it has any.
+    /// The holes of `file`, if it has any worth telling. It is at its start afterwards.
     ///
     /// # Errors
     /// If the file system does not say.
@@ -39,8 +42,9 @@ impl Sparse {
             pieces.push(start..end);
             at = end;
         }
+        rustix::fs::seek(file, SeekFrom::Start(0))?;
         let sparse = Self { len, pieces };
-        Ok((sparse.data_len() < len).then_some(sparse))
+        Ok((len - sparse.data_len() >= MIN_HOLES).then_some(sparse))
     }
 
     /// The map, without what fills its last block. A last piece of no bytes marks the end, for
@@ -83,5 +87,7 @@ mod tests {
         assert_eq!(Sparse::of(&file, 0), Ok(None));
         file.write_all_at(&[7; 100], 0).expect("written");
         assert_eq!(Sparse::of(&file, 100), Ok(None));
+        file.set_len(MIN_HOLES).expect("resized");
+        assert_eq!(Sparse::of(&file, MIN_HOLES), Ok(None));
     }
 }

@@ -16,7 +16,7 @@ fn changed(files: &Files, image: &Path, changes: &[&str]) -> End {
 }
 
 /// Each member as one line: type, mode, owner, path, target, data, attributes.
-fn members(end: &End) -> Vec<String> {
+pub(crate) fn members(end: &End) -> Vec<String> {
     assert_eq!(end.code(), 0, "stderr: {}", text(&end.stderr));
     assert!(end.export.ends_with(&[0; 1024]), "{} bytes", end.export.len());
     let mut archive = tar::Archive::new(end.export.as_slice());
@@ -35,10 +35,16 @@ fn describe(mut entry: tar::Entry<'_, impl Read>) -> String {
         line += &format!(" -> {}", text(&target));
     }
     let records = entry.pax_extensions().expect("records");
+    let mut real_size = None;
     for record in records.into_iter().flatten().map(|record| record.expect("a record")) {
-        if let Some(name) = record.key().expect("utf-8").strip_prefix("SCHILY.xattr.") {
+        if record.key() == Ok("GNU.sparse.realsize") {
+            real_size = Some(text(record.value_bytes()));
+        } else if let Some(name) = record.key().expect("utf-8").strip_prefix("SCHILY.xattr.") {
             line += &format!(" {name}={}", record.value_bytes().escape_ascii());
         }
+    }
+    if let Some(len) = real_size {
+        return line + &format!(" {len} sparse bytes");
     }
     let mut data = Vec::new();
     entry.read_to_end(&mut data).expect("data");
@@ -49,7 +55,7 @@ fn describe(mut entry: tar::Entry<'_, impl Read>) -> String {
     }
 }
 
-fn mtime_of(end: &End, path: &str) -> u64 {
+pub(crate) fn mtime_of(end: &End, path: &str) -> u64 {
     let mut archive = tar::Archive::new(end.export.as_slice());
     let mut entries = archive.entries().expect("an archive").map(|entry| entry.expect("a member"));
     let entry = entries.find(|entry| *entry.path_bytes() == *path.as_bytes()).expect("a member");
@@ -119,7 +125,7 @@ fn every_kind_of_change_is_a_member() {
             "0 0 0:0 etc/.wh.machine-id",
             "5 755 0:0 etc/plain/",
             "0 0 0:0 etc/plain/.wh.gone",
-            "0 4755 33:34 etc/plain/z 300000 bytes",
+            "0 4755 33:34 etc/plain/z 300000 sparse bytes",
             "0 0 0:0 etc/.wh.resolv.conf",
             "5 755 0:0 etc/skel/",
             "0 0 0:0 etc/skel/.wh..wh..opq",

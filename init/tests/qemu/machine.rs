@@ -1,6 +1,6 @@
 //! A QEMU machine with the platform's ports, and the host's side of them.
 
-use lithify_control::{Frame, FrameReader, StartRequest, THAW_ENTROPY_LEN, port};
+use lithify_control::{Frame, FrameReader, ROOT_AT_START, StartRequest, THAW_ENTROPY_LEN, port};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -35,6 +35,7 @@ pub(crate) struct Machine {
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) frame: Frame,
+    pub(crate) archives: usize,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
     pub(crate) export: Vec<u8>,
@@ -71,8 +72,17 @@ pub(crate) fn request(argv: &[&str]) -> StartRequest {
 impl Machine {
     /// Boots `squashfs` to `Ready`.
     pub(crate) fn boot(files: &BootFiles, squashfs: &Path) -> Self {
+        Self::boot_with(files, squashfs, "")
+    }
+
+    /// Boots to `Ready` a guest that waits for its request before it looks at `disk`.
+    pub(crate) fn boot_without_root(files: &BootFiles, disk: &Path) -> Self {
+        Self::boot_with(files, disk, ROOT_AT_START)
+    }
+
+    fn boot_with(files: &BootFiles, disk: &Path, args: &str) -> Self {
         let directory = tempfile::tempdir().expect("temporary directory");
-        let qemu = command(files, squashfs, directory.path())
+        let qemu = command(files, disk, directory.path(), args)
             .stdin(Stdio::null())
             .spawn()
             .expect("qemu starts");
@@ -131,10 +141,18 @@ impl Machine {
 
     /// Waits for the end.
     pub(crate) fn end(mut self) -> End {
-        let frame = self.receive().unwrap_or_else(|| panic!("died: {}", self.kernel_log()));
+        let mut archives = 0;
+        let frame = loop {
+            match self.receive() {
+                Some(Frame::Archived) => archives += 1,
+                Some(frame) => break frame,
+                None => panic!("died: {}", self.kernel_log()),
+            }
+        };
         self.stop();
         End {
             frame,
+            archives,
             stdout: self.stdout.join().expect("reader"),
             stderr: self.stderr.join().expect("reader"),
             export: self.export.join().expect("reader"),
@@ -144,7 +162,7 @@ impl Machine {
     /// The kernel's messages of a machine that must end before `Ready`.
     pub(crate) fn log_of_failed_boot(files: &BootFiles, squashfs: &Path) -> String {
         let directory = tempfile::tempdir().expect("temporary directory");
-        let mut qemu = command(files, squashfs, directory.path()).spawn().expect("qemu starts");
+        let mut qemu = command(files, squashfs, directory.path(), "").spawn().expect("qemu starts");
         let _ports = port::ALL.map(|name| connect(&directory.path().join(name)));
         qemu.wait().expect("qemu ends");
         read_log(directory.path())
@@ -165,12 +183,13 @@ fn read_log(directory: &Path) -> String {
     text(&std::fs::read(directory.join("log")).unwrap_or_default())
 }
 
-fn command(files: &BootFiles, squashfs: &Path, directory: &Path) -> Command {
+fn command(files: &BootFiles, squashfs: &Path, directory: &Path, args: &str) -> Command {
     let mut qemu = Command::new("qemu-system-riscv64");
     qemu.args(["-M", "virt", "-m", "128M", "-nodefaults", "-display", "none", "-no-reboot"]);
     qemu.args(["-global", "virtio-mmio.force-legacy=false"]);
     qemu.arg("-kernel").arg(&files.kernel).arg("-initrd").arg(&files.initramfs);
-    qemu.args(["-append", "console=hvc0", "-device", "virtio-serial-device,max_ports=8"]);
+    qemu.args(["-append", &format!("console=hvc0 {args}")]);
+    qemu.args(["-device", "virtio-serial-device,max_ports=8"]);
     qemu.arg("-chardev").arg(format!("file,id=log,path={}", directory.join("log").display()));
     qemu.args(["-device", "virtconsole,nr=0,chardev=log"]);
     for (index, name) in port::ALL.iter().enumerate() {

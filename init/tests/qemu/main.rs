@@ -3,6 +3,7 @@
 mod export;
 mod files;
 mod machine;
+mod mounts;
 
 use files::{Files, files};
 use lithify_control::{Frame, StartRequest};
