@@ -93,6 +93,15 @@ pub trait Link {
     fn receive(&mut self, take: &mut dyn FnMut(&[u8]) -> bool);
 }
 
+/// Answers the messages of the 9P device.
+pub trait FileServer {
+    /// Executes the request, which may be anything, and replaces `answer` by its answer.
+    fn serve(&mut self, request: &[u8], answer: &mut Vec<u8>);
+
+    /// The guest has reset the device: nobody will ask for what is open any more.
+    fn reset(&mut self);
+}
+
 /// A file that RAM is loaded from at power-on.
 pub trait BootFile {
     /// Size in bytes.

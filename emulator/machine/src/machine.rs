@@ -161,6 +161,11 @@ impl Machine {
         self.core.bus.net.device_mut().connect(link);
     }
 
+    /// Puts this server, or none, behind the 9P device.
+    pub fn serve_files(&mut self, server: Option<Box<dyn host::FileServer>>) {
+        self.core.bus.files.device_mut().connect(server);
+    }
+
     /// Console ports for which the guest has room and the host had nothing so far.
     pub fn wanted_input(&self) -> impl Iterator<Item = u32> + '_ {
         self.core.bus.console.device().wants_input()

@@ -2,7 +2,7 @@
 //!
 //! [`Server::serve`] takes one message and makes its answer; it knows neither transport nor host.
 //! What it serves are [`Export`]s, each a [`FileTree`] of whoever runs the machine: the WASI program
-//! binds it to a preopened directory, a native machine to [`native::NativeTree`]. One session
+//! binds it to a preopened directory, a native machine to `native::NativeTree`. One session
 //! serves them all: its root is a directory of the server's own in which export n is named `n`, for
 //! Linux allows a virtio-9p device one session only. The guest mounts that root and binds its
 //! entries to where they belong.

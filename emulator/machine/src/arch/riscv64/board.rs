@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use super::platform::{
-    CONSOLE_SLOT, DEVICE_WINDOW, NET_SLOT, PLIC, RNG_SLOT, ROOT_DISK_SLOT, RTC_BASE, RTC_IRQ,
-    VIRTIO_SLOTS, VMGENID_BASE, VMGENID_IRQ, virtio_base, virtio_irq,
+    CONSOLE_SLOT, DEVICE_WINDOW, FILES_SLOT, NET_SLOT, PLIC, RNG_SLOT, ROOT_DISK_SLOT, RTC_BASE,
+    RTC_IRQ, VIRTIO_SLOTS, VMGENID_BASE, VMGENID_IRQ, virtio_base, virtio_irq,
 };
 use crate::bus::{GuestMemory, MmioDevice};
 use crate::core::Bus;
-use crate::devices::virtio::{Block, Console, MmioTransport, Net, Port, Registers, Rng};
+use crate::devices::virtio::{Block, Console, MmioTransport, Net, NineP, Port, Registers, Rng};
 use crate::devices::{GoldfishRtc, Plic, RtcRegisters, VmGenId};
 use crate::host::KernelLog;
 use crate::machine::Hosts;
@@ -24,6 +24,7 @@ pub(crate) struct Board {
     rng: MmioTransport<Rng>,
     disk: MmioTransport<Block>,
     pub(crate) net: MmioTransport<Net>,
+    pub(crate) files: MmioTransport<NineP>,
     pub(crate) log: Log,
 }
 
@@ -47,7 +48,11 @@ pub(crate) struct FrozenBoard {
     rng: Registers,
     disk: Registers,
     net: Registers,
+    files: Registers,
 }
+
+/// What the guest mounts to reach the host's files.
+const FILES_TAG: &str = "lithify";
 
 /// Serial number of the disk.
 const DISK_SERIAL: &str = "rootfs";
@@ -84,7 +89,8 @@ impl Place {
 
 impl Board {
     /// Virtio slots that hold a device.
-    pub(crate) const SLOTS: [u32; 4] = [CONSOLE_SLOT, RNG_SLOT, ROOT_DISK_SLOT, NET_SLOT];
+    pub(crate) const SLOTS: [u32; 5] =
+        [CONSOLE_SLOT, RNG_SLOT, ROOT_DISK_SLOT, NET_SLOT, FILES_SLOT];
 
     /// The devices after reset; the console has a port for each of `ports`.
     pub(crate) fn new(hosts: Hosts, ports: &[&str], time: &Rc<Timekeeper>) -> Self {
@@ -97,6 +103,7 @@ impl Board {
             rng: MmioTransport::new(Rng::new(hosts.entropy)),
             disk: MmioTransport::new(Block::new(hosts.disk, DISK_SERIAL)),
             net: MmioTransport::new(Net::new(hosts.link)),
+            files: MmioTransport::new(NineP::new(None, FILES_TAG)),
             log: Log(hosts.kernel_log),
         }
     }
@@ -111,6 +118,7 @@ impl Board {
             rng: self.rng.registers().clone(),
             disk: self.disk.registers().clone(),
             net: self.net.registers().clone(),
+            files: self.files.registers().clone(),
         }
     }
 
@@ -127,6 +135,7 @@ impl Board {
             rng: MmioTransport::resume(Rng::new(hosts.entropy), &frozen.rng),
             disk: MmioTransport::resume(disk, &frozen.disk),
             net: MmioTransport::resume(Net::new(hosts.link), &frozen.net),
+            files: MmioTransport::resume(NineP::new(None, FILES_TAG), &frozen.files),
             log: Log(hosts.kernel_log),
         };
         board.disk.announce_config_change();
@@ -148,6 +157,7 @@ impl Board {
             Place::Virtio(RNG_SLOT) => &mut self.rng,
             Place::Virtio(ROOT_DISK_SLOT) => &mut self.disk,
             Place::Virtio(NET_SLOT) => &mut self.net,
+            Place::Virtio(FILES_SLOT) => &mut self.files,
             Place::Virtio(_) => return None,
         })
     }

@@ -38,6 +38,8 @@ pub const RNG_SLOT: u32 = 1;
 pub const ROOT_DISK_SLOT: u32 = 2;
 /// Slot of the network device.
 pub const NET_SLOT: u32 = 3;
+/// Slot of the 9P device.
+pub const FILES_SLOT: u32 = 4;
 
 /// Highest interrupt source of the interrupt controller.
 const PLIC_SOURCES: u32 = 31;

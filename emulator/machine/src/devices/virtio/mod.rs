@@ -11,6 +11,7 @@ mod chain;
 mod console;
 mod mmio;
 mod net;
+mod ninep;
 mod queue;
 mod rng;
 
@@ -21,6 +22,7 @@ pub(crate) use console::Port;
 pub use mmio::MmioTransport;
 pub(crate) use mmio::Registers;
 pub use net::{MAC, MAX_FRAME_LEN, Net};
+pub use ninep::NineP;
 pub use queue::{Queue, QueueError};
 pub use rng::Rng;
 
