@@ -1,19 +1,26 @@
 //! The block cache: decoded code by physical address, and the jump cache in front of it.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use lithify_isa::{Op, OpCode};
 
+use crate::fuse::Code;
+
 /// Most instructions in a block: bounds how late an interrupt can be.
 pub(crate) const MAX_BLOCK_LEN: usize = 64;
 
-/// Ops kept before everything is dropped and decoded again (24 MiB): a guest that runs ever new
+/// Steps kept before everything is dropped and decoded again (32 MiB): a guest that runs ever new
 /// code cannot grow the cache without bound.
-const MAX_OPS: usize = 2 << 20;
+const MAX_STEPS: usize = 2 << 20;
 
-/// Ops allocated at once; a block lies in one chunk and chunks do not move.
-const CHUNK_OPS: usize = 8192;
+/// Steps allocated at once; a block lies in one chunk and chunks do not move.
+const CHUNK_STEPS: usize = 8192;
+
+/// Branches in a block: behind one that is not taken the block goes on, so that code behind the
+/// next ones is decoded in vain, and again for blocks that start there.
+pub(crate) const MAX_BRANCHES: usize = 3;
 
 /// Entries of the jump cache, direct-mapped by the program counter.
 const JUMPS: usize = 4096;
@@ -28,26 +35,73 @@ pub(crate) const UNRESOLVED: BlockId = 0;
 /// may be mapped elsewhere the next time.
 pub(crate) const STRADDLE: BlockId = 1;
 
-/// Instructions that execute one after another.
-#[derive(Debug)]
-pub(crate) struct Block {
-    /// First op; the block's last one ends it ([`OpCode::ends_block`]).
-    pub(crate) ops: *const Op,
-    /// Instructions that count as retired when all of it has run.
-    pub(crate) len: u32,
-    /// Successors on the same page when the branch at the end is taken, and when it is not.
-    pub(crate) links: [BlockId; 2],
+/// One op of a block, as the interpreter executes it. The operands are those of [`Op`].
+#[derive(Debug, Clone)]
+#[repr(C)]
+pub(crate) struct Step {
+    pub(crate) code: Code,
+    pub(crate) rd: u8,
+    pub(crate) rs1: u8,
+    pub(crate) rs2: u8,
+    pub(crate) rs3: u8,
+    pub(crate) pc: u16,
+    pub(crate) imm: i32,
+    /// Jumps and branches: the block they lead to, once it is known and if it is on the same page.
+    /// Others: how many instructions of the block come before.
+    extra: Cell<u32>,
 }
 
+const _: () = assert!(size_of::<Step>() == 16, "four to a cache line");
+
+impl Step {
+    /// `op` behind `index` instructions of its block.
+    pub(crate) fn new(op: &Op, index: usize) -> Self {
+        let Op { code, rd, rs1, rs2, rs3, pc, imm } = *op;
+        let index = index as u32;
+        let step =
+            Self { code: Code::plain(code), rd, rs1, rs2, rs3, pc, imm, extra: Cell::new(index) };
+        match code {
+            // MAX_BLOCK_LEN fits in a byte.
+            OpCode::Next => Self { rs3: index as u8, extra: Cell::new(UNRESOLVED), ..step },
+            _ if code.is_branch() || matches!(code, OpCode::Jal | OpCode::Jalr) => {
+                Self { rs3: index as u8 + 1, extra: Cell::new(UNRESOLVED), ..step }
+            }
+            _ => step,
+        }
+    }
+
+    /// Instructions that have retired when the block is left by this jump or branch.
+    #[inline(always)]
+    pub(crate) fn retired(&self) -> u8 {
+        self.rs3
+    }
+
+    /// The block this jump or branch leads to, or [`UNRESOLVED`].
+    #[inline(always)]
+    pub(crate) fn link(&self) -> BlockId {
+        self.extra.get()
+    }
+
+    /// Instructions before this one in its block; jumps and branches do not know.
+    pub(crate) fn index(&self) -> u32 {
+        self.extra.get()
+    }
+}
+
+const _: () = assert!(MAX_BLOCK_LEN < u8::MAX as usize, "a step counts them in a byte");
+
+/// Where a jump leads.
 #[derive(Debug, Clone, Copy)]
-struct Jump {
+pub(crate) struct Jump {
     /// The program counter, whose lowest bit is always clear, with the view in that bit.
     key: u64,
     generation: u32,
-    block: BlockId,
+    pub(crate) block: BlockId,
+    /// The block's first step.
+    pub(crate) steps: *const Step,
 }
 
-const NO_JUMP: Jump = Jump { key: 0, generation: 0, block: UNRESOLVED };
+const NO_JUMP: Jump = Jump { key: 0, generation: 0, block: UNRESOLVED, steps: std::ptr::null() };
 
 /// Fibonacci hashing: keys are addresses of a guest that can only slow down itself.
 #[derive(Debug, Default)]
@@ -79,20 +133,22 @@ type AddressMap<K, V> = HashMap<K, V, BuildHasherDefault<AddressHasher>>;
 /// All decoded blocks.
 #[derive(Debug)]
 pub(crate) struct CodeCache {
-    blocks: Vec<Block>,
+    /// First step of each block; the last one leads out of it.
+    blocks: Vec<*const Step>,
     by_address: AddressMap<u64, BlockId>,
-    by_page: AddressMap<usize, Vec<(u64, BlockId)>>,
-    chunks: Vec<Vec<Op>>,
-    straddle: Box<[Op; 2]>,
+    /// Addresses of the blocks on each page.
+    by_page: AddressMap<usize, Vec<u64>>,
+    chunks: Vec<Vec<Step>>,
+    straddle: Box<[Step; 2]>,
     jumps: Box<[Jump]>,
     generation: u32,
     view: u64,
-    op_count: usize,
+    step_count: usize,
 }
 
 impl CodeCache {
     pub(crate) fn new() -> Self {
-        let straddle = Box::new([NEXT; 2]);
+        let straddle = Box::new([next(0, 0), next(0, 0)]);
         let mut cache = Self {
             blocks: Vec::new(),
             by_address: AddressMap::default(),
@@ -102,40 +158,42 @@ impl CodeCache {
             straddle,
             generation: 1,
             view: 0,
-            op_count: 0,
+            step_count: 0,
         };
         cache.reset_blocks();
         cache
     }
 
     fn reset_blocks(&mut self) {
-        let ops = self.straddle.as_ptr();
+        let steps = self.straddle.as_ptr();
         self.blocks.clear();
         // `UNRESOLVED` has a place too, so that numbers are indices.
         for _ in 0..=STRADDLE {
-            self.blocks.push(Block { ops, len: 1, links: [UNRESOLVED; 2] });
+            self.blocks.push(steps);
         }
     }
 
+    /// First step of block `id`; it stays where it is until [`flush`](Self::flush).
     #[inline(always)]
-    pub(crate) fn block(&self, id: BlockId) -> &Block {
+    pub(crate) fn steps(&self, id: BlockId) -> *const Step {
         // SAFETY: ids come from `insert`, the vector only shrinks in `flush`, and `flush` leaves
         // no id behind: the jump cache's generation moves on and links die with their blocks.
-        unsafe { self.blocks.get_unchecked(id as usize) }
+        unsafe { *self.blocks.get_unchecked(id as usize) }
     }
 
     /// The block at virtual address `pc`, if it ran since the last change of the address space.
     #[inline(always)]
-    pub(crate) fn jump(&self, pc: u64) -> Option<BlockId> {
+    pub(crate) fn jump(&self, pc: u64) -> Option<&Jump> {
         let jump = &self.jumps[(pc >> 1) as usize % JUMPS];
         let hit = jump.key == pc | self.view && jump.generation == self.generation;
-        hit.then_some(jump.block)
+        hit.then_some(jump)
     }
 
     /// Remembers that `pc` is `block` in this address space.
     pub(crate) fn remember_jump(&mut self, pc: u64, block: BlockId) {
+        let (key, steps) = (pc | self.view, self.steps(block));
         self.jumps[(pc >> 1) as usize % JUMPS] =
-            Jump { key: pc | self.view, generation: self.generation, block };
+            Jump { key, generation: self.generation, block, steps };
     }
 
     /// Keeps the jumps of privileged code and of user code apart.
@@ -157,76 +215,69 @@ impl CodeCache {
         self.by_address.get(&address).copied()
     }
 
-    /// Keeps the decoded `ops` of the code at `address` on RAM page `page`.
-    pub(crate) fn insert(&mut self, address: u64, page: usize, ops: &[Op]) -> BlockId {
-        let id = BlockId::try_from(self.blocks.len()).expect("bounded by MAX_OPS");
-        let block = Block { ops: self.store(ops), len: retired(ops), links: [UNRESOLVED; 2] };
-        self.blocks.push(block);
+    /// Keeps the decoded `steps` of the code at `address` on RAM page `page`.
+    pub(crate) fn insert(&mut self, address: u64, page: usize, steps: &[Step]) -> BlockId {
+        let id = BlockId::try_from(self.blocks.len()).expect("bounded by MAX_STEPS");
+        let steps = self.store(steps);
+        self.blocks.push(steps);
         self.by_address.insert(address, id);
-        self.by_page.entry(page).or_default().push((address, id));
+        self.by_page.entry(page).or_default().push(address);
         id
     }
 
-    fn store(&mut self, ops: &[Op]) -> *const Op {
-        let fits = |chunk: &Vec<Op>| chunk.capacity() - chunk.len() >= ops.len();
+    fn store(&mut self, steps: &[Step]) -> *const Step {
+        let fits = |chunk: &Vec<Step>| chunk.capacity() - chunk.len() >= steps.len();
         if !self.chunks.last().is_some_and(fits) {
-            self.chunks.push(Vec::with_capacity(CHUNK_OPS));
+            self.chunks.push(Vec::with_capacity(CHUNK_STEPS));
         }
         let chunk = self.chunks.last_mut().expect("pushed above if there was none");
         let at = chunk.len();
-        chunk.extend_from_slice(ops);
-        self.op_count += ops.len();
+        chunk.extend_from_slice(steps);
+        self.step_count += steps.len();
         chunk[at..].as_ptr()
     }
 
     /// Makes `op` the straddling block.
-    pub(crate) fn set_straddle(&mut self, op: Op) -> BlockId {
+    pub(crate) fn set_straddle(&mut self, op: &Op) -> BlockId {
         // The instruction ends two bytes into the next page.
-        *self.straddle = [op, Op { pc: 0x1002, ..NEXT }];
+        *self.straddle = [Step::new(op, 0), next(0x1002, 1)];
         STRADDLE
     }
 
-    /// Remembers that `to` follows `from` on the same page.
-    pub(crate) fn link(&mut self, from: BlockId, edge: usize, to: BlockId) {
-        if from != STRADDLE && to != STRADDLE {
-            self.blocks[from as usize].links[edge] = to;
+    /// Remembers that the jump or branch `from` leads to block `to` on the same page.
+    pub(crate) fn link(&self, from: &Step, to: BlockId) {
+        if !self.straddle.as_ptr_range().contains(&std::ptr::from_ref(from)) {
+            from.extra.set(to);
         }
     }
 
-    /// Drops the blocks of RAM page `page`. Their ops stay readable until [`flush`](Self::flush):
-    /// the store that made them stale may be in one of them.
+    /// Drops the blocks of RAM page `page`. Their steps stay readable until [`flush`](Self::flush):
+    /// the store that made them stale may be in one of them. Links lead to them from this page only.
     pub(crate) fn drop_page(&mut self, page: usize) {
-        for (address, id) in self.by_page.remove(&page).unwrap_or_default() {
+        for address in self.by_page.remove(&page).unwrap_or_default() {
             self.by_address.remove(&address);
-            self.blocks[id as usize].links = [UNRESOLVED; 2];
         }
         self.forget_jumps();
     }
 
     /// Whether [`flush`](Self::flush) is due.
     pub(crate) fn is_full(&self) -> bool {
-        self.op_count > MAX_OPS
+        self.step_count > MAX_STEPS
     }
 
     /// Drops everything; no block may be executing.
     pub(crate) fn flush(&mut self) -> impl Iterator<Item = usize> {
         self.by_address.clear();
         self.chunks.clear();
-        self.op_count = 0;
+        self.step_count = 0;
         self.reset_blocks();
         self.forget_jumps();
         std::mem::take(&mut self.by_page).into_keys()
     }
 }
 
-const NEXT: Op = Op { code: OpCode::Next, rd: 0, rs1: 0, rs2: 0, rs3: 0, pc: 0, imm: 0 };
-
-/// The op that ends a cut block: execution goes on at page offset `pc`.
-pub(crate) const fn next(pc: u16) -> Op {
-    Op { pc, ..NEXT }
-}
-
-fn retired(ops: &[Op]) -> u32 {
-    let cut = ops.last().is_some_and(|op| op.code == OpCode::Next);
-    ops.len() as u32 - u32::from(cut)
+/// The step that ends a cut block after `retired` instructions: execution goes on at page offset `pc`.
+pub(crate) fn next(pc: u16, retired: usize) -> Step {
+    let op = Op { code: OpCode::Next, rd: 0, rs1: 0, rs2: 0, rs3: 0, pc, imm: 0 };
+    Step::new(&op, retired)
 }

@@ -2,13 +2,14 @@
 
 use std::rc::Rc;
 
-use lithify_isa::Op;
+use lithify_isa::{Op, OpCode, SINK};
 
 use crate::arch::{Access, Arch, Trap};
 use crate::arena::PAGE_SIZE;
 use crate::bus::{GuestMemory, GuestPhysAddr};
-use crate::code::{BlockId, CodeCache, MAX_BLOCK_LEN, next};
+use crate::code::{BlockId, CodeCache, MAX_BLOCK_LEN, MAX_BRANCHES, Step, next};
 use crate::float::Flags;
+use crate::fuse::fuse;
 use crate::ram::Ram;
 use crate::time::Timekeeper;
 use crate::tlb::Tlb;
@@ -160,8 +161,8 @@ impl<A: Arch> Core<A> {
 
     /// The decoded block at virtual address `pc`.
     pub(crate) fn block_at(&mut self, pc: u64) -> Result<BlockId, Trap> {
-        if let Some(block) = self.code.jump(pc) {
-            return Ok(block);
+        if let Some(jump) = self.code.jump(pc) {
+            return Ok(jump.block);
         }
         let address = A::translate(self, pc, Access::Execute)?;
         let block = match self.code.find(address) {
@@ -179,18 +180,18 @@ impl<A: Arch> Core<A> {
         let fault = A::access_fault(pc, Access::Execute);
         let page = self.ram.page_index(address).ok_or(fault)?;
         let bytes = self.ram.bytes(page);
-        let mut ops = Vec::with_capacity(MAX_BLOCK_LEN + 1);
-        decode_page::<A>(bytes, address as usize % PAGE_SIZE, &mut ops);
-        if ops.is_empty() {
+        let mut steps = decode_page::<A>(bytes, address as usize % PAGE_SIZE);
+        if steps.is_empty() {
             let first = [bytes[PAGE_SIZE - 2], bytes[PAGE_SIZE - 1]];
             return self.decode_straddle(pc, first).map(Decoded::Straddle);
         }
+        fuse(&mut steps);
         if !self.ram.has_code(page) {
             self.ram.set_code(page, true);
             let host = self.ram.page(page);
             self.tlb.protect(host);
         }
-        Ok(Decoded::Block(self.code.insert(address, page, &ops)))
+        Ok(Decoded::Block(self.code.insert(address, page, &steps)))
     }
 
     /// An instruction whose second half is on the next page.
@@ -201,7 +202,7 @@ impl<A: Arch> Core<A> {
             .read(GuestPhysAddr(second), &mut half)
             .map_err(|_| A::access_fault(pc.wrapping_add(2), Access::Execute))?;
         let instruction = u32::from_le_bytes([first[0], first[1], half[0], half[1]]);
-        Ok(self.code.set_straddle(A::lift(instruction, (PAGE_SIZE - 2) as u16)))
+        Ok(self.code.set_straddle(&A::lift(instruction, (PAGE_SIZE - 2) as u16)))
     }
 
     /// Drops what was decoded from RAM page `page`, which is about to change or has changed.
@@ -243,26 +244,44 @@ enum Decoded {
     Straddle(BlockId),
 }
 
-/// Decodes from byte `start` of a page until a block ends. Nothing is decoded if the first
-/// instruction does not end on the page.
-fn decode_page<A: Arch>(page: &[u8; PAGE_SIZE], start: usize, ops: &mut Vec<Op>) {
-    let mut at = start;
-    while at + 2 <= PAGE_SIZE && ops.len() < MAX_BLOCK_LEN {
-        let first = u16::from_le_bytes([page[at], page[at + 1]]);
-        let length = usize::from(A::length(first));
-        if at + length > PAGE_SIZE {
-            break;
-        }
-        let mut word = [0; 4];
-        word[..length].copy_from_slice(&page[at..at + length]);
-        let op = A::lift(u32::from_le_bytes(word), at as u16);
-        ops.push(op);
-        if op.code.ends_block() {
-            return;
-        }
+/// Decodes from byte `start` of a page until execution must leave the block. A branch that is not
+/// taken stays in it, and so does a jump without a return address inside the page. Nothing is
+/// decoded if the first instruction does not end on the page.
+fn decode_page<A: Arch>(page: &[u8; PAGE_SIZE], start: usize) -> Vec<Step> {
+    let mut steps = Vec::with_capacity(MAX_BLOCK_LEN + 1);
+    let (mut at, mut len, mut branches) = (start, 0, 0);
+    while at + 2 <= PAGE_SIZE && len < MAX_BLOCK_LEN && branches < MAX_BRANCHES {
+        let Some((op, length)) = decode::<A>(page, at) else { break };
         at += length;
+        if let Some(target) = jump_inside(&op) {
+            at = target;
+            branches += 1;
+        } else {
+            steps.push(Step::new(&op, len));
+            branches += usize::from(op.code.is_branch());
+        }
+        len += 1;
+        if op.code.ends_block() && jump_inside(&op).is_none() {
+            return steps;
+        }
     }
-    if !ops.is_empty() {
-        ops.push(next(at as u16));
+    if len > 0 {
+        steps.push(next(at as u16, len));
     }
+    steps
+}
+
+/// The instruction at byte `at` of a page and its length, if it ends on the page.
+fn decode<A: Arch>(page: &[u8; PAGE_SIZE], at: usize) -> Option<(Op, usize)> {
+    let first = u16::from_le_bytes([page[at], page[at + 1]]);
+    let length = usize::from(A::length(first));
+    let mut word = [0; 4];
+    word[..length].copy_from_slice(page.get(at..at + length)?);
+    Some((A::lift(u32::from_le_bytes(word), at as u16), length))
+}
+
+/// Where on the same page an unconditional jump leads that does nothing else.
+fn jump_inside(op: &Op) -> Option<usize> {
+    let target = usize::try_from(i32::from(op.pc) + op.imm).ok()?;
+    (op.code == OpCode::Jal && op.rd == SINK && target < PAGE_SIZE).then_some(target)
 }

@@ -23,6 +23,7 @@ pub mod devices;
 pub mod fdt;
 pub mod float;
 mod frozen;
+mod fuse;
 pub mod host;
 mod interp;
 mod machine;

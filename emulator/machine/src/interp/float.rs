@@ -1,10 +1,10 @@
 //! Float ops, out of the dispatch loop's line: their work outweighs a call.
 
-use lithify_isa::{Op, OpCode};
-
 use crate::arch::{Arch, Trap};
+use crate::code::Step;
 use crate::core::Core;
 use crate::float::{self, F32, F64, Format, Integer, RoundingMode};
+use crate::fuse::Code;
 
 /// `frm`'s place in an instruction: the dynamic rounding mode.
 const DYNAMIC: u8 = 7;
@@ -12,8 +12,8 @@ const DYNAMIC: u8 = 7;
 impl<A: Arch> Core<A> {
     /// Executes one op that works on the float file, loads and stores excepted.
     #[inline(never)]
-    pub(super) fn float_op(&mut self, op: &Op) -> Result<(), Trap> {
-        use OpCode as C;
+    pub(super) fn float_op(&mut self, op: &Step) -> Result<(), Trap> {
+        use Code as C;
         if !self.float_ready {
             A::prepare_float(self)?;
         }
@@ -80,12 +80,12 @@ impl<A: Arch> Core<A> {
         }
     }
 
-    fn set_x(&mut self, op: &Op, value: u64) -> Result<(), Trap> {
+    fn set_x(&mut self, op: &Step, value: u64) -> Result<(), Trap> {
         self.x[usize::from(op.rd)] = value;
         Ok(())
     }
 
-    fn set_f<F: Format>(&mut self, op: &Op, value: F) -> Result<(), Trap> {
+    fn set_f<F: Format>(&mut self, op: &Step, value: F) -> Result<(), Trap> {
         self.f[usize::from(op.rd)] = value.to_register();
         Ok(())
     }
@@ -101,7 +101,7 @@ impl<A: Arch> Core<A> {
 
     fn binary<F: Format>(
         &mut self,
-        op: &Op,
+        op: &Step,
         function: fn(F, F, RoundingMode, &mut float::Flags) -> F,
     ) -> Result<(), Trap> {
         let rm = self.rounding(op.rs3)?;
@@ -110,13 +110,13 @@ impl<A: Arch> Core<A> {
         self.set_f(op, result)
     }
 
-    fn sqrt<F: Format>(&mut self, op: &Op) -> Result<(), Trap> {
+    fn sqrt<F: Format>(&mut self, op: &Step) -> Result<(), Trap> {
         let rm = self.rounding(op.rs3)?;
         let result = float::sqrt::<F>(self.source(op.rs1), rm, &mut self.fflags);
         self.set_f(op, result)
     }
 
-    fn fused<F: Format>(&mut self, op: &Op, minus_ab: bool, minus_c: bool) -> Result<(), Trap> {
+    fn fused<F: Format>(&mut self, op: &Step, minus_ab: bool, minus_c: bool) -> Result<(), Trap> {
         let rm = self.rounding(op.imm as u8)?;
         let negate = |value: F, yes| if yes { value.negated() } else { value };
         let a = negate(self.source(op.rs1), minus_ab);
@@ -125,14 +125,14 @@ impl<A: Arch> Core<A> {
         self.set_f(op, result)
     }
 
-    fn sign<F: Format>(&mut self, op: &Op, sign: fn(bool, bool) -> bool) -> Result<(), Trap> {
+    fn sign<F: Format>(&mut self, op: &Step, sign: fn(bool, bool) -> bool) -> Result<(), Trap> {
         let (a, b): (F, F) = (self.source(op.rs1), self.source(op.rs2));
         self.set_f(op, a.with_sign(sign(a.is_negative(), b.is_negative())))
     }
 
     fn pick<F: Format>(
         &mut self,
-        op: &Op,
+        op: &Step,
         function: fn(F, F, &mut float::Flags) -> F,
     ) -> Result<(), Trap> {
         let (a, b) = (self.source(op.rs1), self.source(op.rs2));
@@ -142,7 +142,7 @@ impl<A: Arch> Core<A> {
 
     fn compare<F: Format>(
         &mut self,
-        op: &Op,
+        op: &Step,
         function: fn(F, F, &mut float::Flags) -> bool,
     ) -> Result<(), Trap> {
         let (a, b) = (self.source(op.rs1), self.source(op.rs2));
@@ -150,14 +150,14 @@ impl<A: Arch> Core<A> {
         self.set_x(op, u64::from(result))
     }
 
-    fn classify<F: Format>(&mut self, op: &Op) -> Result<(), Trap> {
+    fn classify<F: Format>(&mut self, op: &Step) -> Result<(), Trap> {
         let class = float::classify::<F>(self.source(op.rs1));
         self.set_x(op, u64::from(class))
     }
 
     fn float_to_int<F: Format, I: Integer>(
         &mut self,
-        op: &Op,
+        op: &Step,
         extend: fn(I) -> u64,
     ) -> Result<(), Trap> {
         let rm = self.rounding(op.rs3)?;
@@ -167,7 +167,7 @@ impl<A: Arch> Core<A> {
 
     fn int_to_float<I: Integer, F: Format>(
         &mut self,
-        op: &Op,
+        op: &Step,
         narrow: fn(u64) -> I,
     ) -> Result<(), Trap> {
         let rm = self.rounding(op.rs3)?;
@@ -176,7 +176,7 @@ impl<A: Arch> Core<A> {
         self.set_f(op, result)
     }
 
-    fn convert<F: Format, G: Format>(&mut self, op: &Op) -> Result<(), Trap> {
+    fn convert<F: Format, G: Format>(&mut self, op: &Step) -> Result<(), Trap> {
         let rm = self.rounding(op.rs3)?;
         let result = float::to_format::<F, G>(self.source(op.rs1), rm, &mut self.fflags);
         self.set_f(op, result)

@@ -169,8 +169,8 @@ end:
     csrr a0, time
     add a0, a0, a1
     csrw STIMECMP, a0
-    csrw sie, a2
     li a0, 0
+    csrw sie, a2            /* Taken here at the earliest: sepc is the same on a slow host. */
     j .
     snippet                 /* Pending: sets a1 in sip and a timer that is due, reads sip */
     csrw STIMECMP, zero
