@@ -22,6 +22,7 @@ mod exec;
 mod expand;
 mod export;
 mod ignore;
+mod images;
 mod instruction;
 mod machine;
 mod options;
@@ -46,6 +47,7 @@ pub use exec::ExecError;
 pub use expand::ExpandError;
 pub use export::{UnpackError, unpack, write_tar};
 pub use ignore::IgnoreError;
+pub use images::ImageSource;
 pub use instruction::{
     ArgDeclaration, CommandLine, From, HealthCheck, Inline, Instruction, InstructionError, Mount,
     MountKind, NetworkMode, OnBuild, Pairs, Run, SecurityMode, Sharing, Transfer, TransferKind,
@@ -83,6 +85,18 @@ impl Built {
     pub fn tree(&self) -> Result<&Tree, Error> {
         self.files.tree()
     }
+}
+
+/// The files of an archive, plain or compressed; `None` if `content` is none. For contexts that come as one.
+///
+/// # Errors
+/// The archive is damaged or hostile.
+pub fn read_archive(
+    content: &lithify_rootfs::Content,
+    name: &std::path::Path,
+    store: &Store,
+) -> Result<Option<Tree>, Error> {
+    exec::read_archive(content, name, store)
 }
 
 /// Builds the target of a Dockerfile.

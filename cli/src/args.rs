@@ -1,8 +1,11 @@
 //! The command line.
 
+use crate::build::options::{CacheSource, CacheTarget};
+use crate::build::output::Output;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Turns a Dockerfile into one WebAssembly module that holds an emulator, an already-booted Linux
 /// and the image's files.
@@ -27,6 +30,10 @@ pub(crate) enum Command {
     Compile(CompileArgs),
     /// Show what an artifact holds
     Inspect(InspectArgs),
+    /// List named images and artifacts
+    Images(ImagesArgs),
+    /// Remove cached results and what nothing needs
+    Prune(PruneArgs),
     /// Print a completion script for a shell
     Completion {
         /// The shell
@@ -42,12 +49,37 @@ pub(crate) struct BuildArgs {
     /// Dockerfile, or - for standard input [default: PATH/Dockerfile]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// Name of the image; the default output file is named after the first one
+    /// Name in the local store; the default output file is named after the first one
     #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
     pub(crate) tags: Vec<lithify_image::Reference>,
-    /// Where to write the artifact [default: the image's or the context's name, .wasm]
-    #[arg(short, long, value_name = "FILE.wasm")]
-    pub(crate) output: Option<PathBuf>,
+    /// What to write and where: FILE.wasm, or type=wasm|oci|docker|tar|local,dest=PATH, where - is
+    /// standard output [default: the image's or the context's name, .wasm]
+    #[arg(short, long, value_name = "FILE|type=KIND,dest=PATH")]
+    pub(crate) output: Vec<Output>,
+    /// Make everything anew, and use nothing made earlier
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Make these stages anew
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub(crate) no_cache_filter: Vec<String>,
+    /// A folder of results to use: type=local,src=FOLDER
+    #[arg(long, value_name = "type=local,src=FOLDER")]
+    pub(crate) cache_from: Vec<CacheSource>,
+    /// A folder to write results to: type=local,dest=FOLDER[,mode=min|max]
+    #[arg(long, value_name = "type=local,dest=FOLDER")]
+    pub(crate) cache_to: Vec<CacheTarget>,
+    /// Set a label of the image
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// Set an annotation of the manifest
+    #[arg(long = "annotation", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) annotations: Vec<(String, String)>,
+    /// Write the digest of the manifest to a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) iidfile: Option<PathBuf>,
+    /// Write what came out to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata_file: Option<PathBuf>,
     /// Value for an ARG; a name alone takes the value from the environment
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
     pub(crate) build_args: Vec<String>,
@@ -66,13 +98,13 @@ pub(crate) struct BuildArgs {
     /// How to show progress
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
     pub(crate) progress: ProgressMode,
-    /// Show no progress and print only the artifact's digest
+    /// Show no progress and print only the digest of the artifact, or of the image if none is made
     #[arg(short, long)]
     pub(crate) quiet: bool,
     /// Folder with kernel, initramfs and emulator
     #[arg(long, value_name = "FOLDER", env = "LITHIFY_BOOT_FILES")]
     pub(crate) boot_files: Option<PathBuf>,
-    /// Build context
+    /// Build context: a folder, or - for a tar or a Dockerfile on standard input
     #[arg(value_name = "PATH")]
     pub(crate) context: PathBuf,
 }
@@ -153,10 +185,72 @@ pub(crate) struct InspectArgs {
     pub(crate) file: PathBuf,
 }
 
+/// Arguments of `images`.
+#[derive(Debug, Args)]
+pub(crate) struct ImagesArgs {
+    /// Print only digests
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Show whole digests
+    #[arg(long)]
+    pub(crate) digests: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub(crate) format: ListFormat,
+}
+
+/// `--format` of lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    /// Columns
+    Table,
+    /// One JSON object per line
+    Json,
+}
+
+/// Arguments of `prune`.
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// Remove named images and artifacts, too
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Keep results used in the last TIME: until=TIME, as in until=24h
+    #[arg(long, value_name = "until=TIME", value_parser = until)]
+    pub(crate) filter: Option<Duration>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}
+
+/// `until=` and numbers with the units of Go's durations.
+fn until(text: &str) -> Result<Duration, String> {
+    let expected = || "expected until=TIME, as in until=24h or until=1h30m".to_owned();
+    let mut rest = text.strip_prefix("until=").ok_or_else(expected)?;
+    if rest.is_empty() {
+        return Err(expected());
+    }
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let unit_len = rest[digits..].chars().take_while(char::is_ascii_alphabetic).count();
+        let number: u64 = rest[..digits].parse().map_err(|_| expected())?;
+        let unit = match &rest[digits..digits + unit_len] {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            _ => return Err(expected()),
+        };
+        let seconds = number.checked_mul(unit).map(Duration::from_secs).ok_or_else(expected)?;
+        total = total.checked_add(seconds).ok_or_else(expected)?;
+        rest = &rest[digits + unit_len..];
+    }
+    Ok(total)
+}
+
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("expected NAME=SOURCE".into()),
+        _ => Err("expected NAME=VALUE".into()),
     }
 }
 
@@ -207,6 +301,16 @@ mod tests {
             ("99999999999g", None),
         ] {
             assert_eq!(memory_size(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_go_s() {
+        let seconds = |text: &str| until(text).ok().map(|time| time.as_secs());
+        assert_eq!(seconds("until=24h"), Some(86_400));
+        assert_eq!(seconds("until=1h30m5s"), Some(5405));
+        for wrong in ["24h", "until=", "until=h", "until=5", "until=5d", "until=-1h", "label=x"] {
+            assert_eq!(seconds(wrong), None, "{wrong}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Where the kernel, the initramfs and the emulator are.
 
 use crate::error::CliError;
+use lithify_image::Digest;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,11 @@ pub(crate) struct BootFiles {
 }
 
 impl BootFiles {
+    /// Digests of kernel, initramfs and emulator.
+    pub(crate) fn digests(&self) -> [Digest; 3] {
+        [&self.kernel, &self.initramfs, &self.emulator].map(|bytes| Digest::of(bytes))
+    }
+
     /// Reads the files from `folder`, or from where they are beside this program: `../boot` in a
     /// build folder, `../share/lithify` in an installation.
     pub(crate) fn read(folder: Option<&Path>) -> Result<Self, CliError> {

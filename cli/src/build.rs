@@ -1,119 +1,220 @@
-//! `lithify build`: Dockerfile → root file system → frozen machine → artifact.
+//! `lithify build`: Dockerfile → image → artifact → what the user asked for.
+
+pub(crate) mod artifact;
+mod input;
+pub(crate) mod options;
+pub(crate) mod output;
+mod report;
 
 use crate::args::BuildArgs;
-use crate::boot_files::{ARCHITECTURE, BootFiles};
+use crate::boot_files::BootFiles;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::inspect::report_of;
 use crate::progress::Progress;
-use lithify_builder::{Built, DockerfileInput, Options, RunMachine};
-use lithify_control::{BootConfig, ENTROPY_SEED_LEN, ImageProcess};
-use lithify_image::{Digest, ImageConfig, Platform, Store};
-use lithify_rootfs::{SquashfsOptions, write_squashfs};
-use lithify_runner::{CompiledCache, Engine, user_cache};
-use lithify_snapshot::{Frozen, Machine, Manifest, SealError, Sections, check, freeze, seal};
-use sha2::{Digest as _, Sha256};
+use artifact::{Artifact, Parts};
+use input::Input;
+use lithify_builder::{Built, Cancel, Options};
+use lithify_image::{ArtifactInfo, Descriptor, Digest, ImageArchive, ImageConfig, Store};
+use lithify_runner::user_cache;
+use output::{Destination, Output, OutputKind, Results};
+use report::Report;
+use signal_hook::consts::{SIGINT, SIGTERM};
 use std::collections::BTreeMap;
-use std::fmt::Display;
-use std::fs::{File, Permissions};
-use std::io::{self, BufWriter, Read, Seek, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// Variable and build argument that fix all times of a build.
-const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
-const BUFFER: usize = 1 << 20;
-/// Less what the umask takes.
-const ARTIFACT_MODE: u32 = 0o666;
-
-/// Builds an artifact and prints its path, or with `--quiet` its digest.
+/// Builds, and prints the paths of what was written, or with `--quiet` the digest.
 pub(crate) fn build(args: &BuildArgs) -> Result<Exit, CliError> {
-    let output = output_path(args)?;
-    let mut options = options(args)?;
+    Input::check(args)?;
+    let outputs = located_outputs(args)?;
     let boot = BootFiles::read(args.boot_files.as_deref())?;
     let cache = user_cache().map_err(CliError::build)?;
     let store = Store::open(cache.join("store")).map_err(CliError::build)?;
-    options.machine = Some(run_machine(args, &boot, &cache));
+    let input = Input::of(args, &store)?;
+    let mut options = options::options(args, &input)?;
+    options.machine = Some(options::run_machine(args, &boot, &cache));
+    cancel_on_signals(&options.cancel)?;
     let progress = Progress::new(args.progress, args.quiet);
-
-    let built =
-        lithify_builder::build(&options, &store, &mut progress.clone()).map_err(|error| {
-            progress.fail();
-            CliError::build(error.render())
-        })?;
-    let rootfs = progress.step("root file system", |_| Rootfs::write(&built, &cache, &progress))?;
-    let sections = sections(args, &boot, &rootfs, &built.config);
-    let config = boot_config(args, &options, &rootfs, &built.config);
-    let frozen = progress.step("boot and freeze", |id| {
-        let log = progress.clone();
-        boot_and_freeze(boot, &rootfs, config, move |line| {
-            log.log(id, &String::from_utf8_lossy(line));
-        })
-    })?;
-    let digest = progress.step(&format!("write {}", output.display()), |_| {
-        write_artifact(&output, &frozen, &rootfs, &sections)
-    })?;
-    let result = if args.quiet { digest.to_string() } else { output.display().to_string() };
-    crate::print(format!("{result}\n").as_bytes()).map_err(CliError::of_build)
-}
-
-fn options(args: &BuildArgs) -> Result<Options, CliError> {
-    let mut options = Options::new(&args.context);
-    options.dockerfile = match &args.file {
-        None => DockerfileInput::InContext,
-        Some(path) if path == Path::new("-") => {
-            let mut text = Vec::new();
-            io::stdin()
-                .read_to_end(&mut text)
-                .map_err(|error| CliError::build(format!("standard input: {error}")))?;
-            DockerfileInput::Bytes(text)
-        }
-        Some(path) => DockerfileInput::Path(path.clone()),
-    };
-    options.target.clone_from(&args.target);
-    options.build_args = build_args(&args.build_args);
-    options.contexts = args.build_contexts.iter().cloned().collect();
-    options.platform = Platform::linux(ARCHITECTURE);
-    options.source_date_epoch = source_date_epoch(&options.build_args)?;
-    Ok(options)
-}
-
-/// Where RUN's commands are executed.
-fn run_machine(args: &BuildArgs, boot: &BootFiles, scratch: &Path) -> RunMachine {
-    let (kernel, initramfs) = (boot.kernel.as_slice(), boot.initramfs.as_slice());
-    RunMachine::new(kernel.into(), initramfs.into(), args.build_memory, scratch.to_owned())
-}
-
-/// A name alone takes its value from the environment, and is not set if it has none there.
-fn build_args(written: &[String]) -> BTreeMap<String, String> {
-    let valued = written.iter().filter_map(|written| match written.split_once('=') {
-        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
-        None => Some((written.clone(), std::env::var(written).ok()?)),
-    });
-    valued.collect()
-}
-
-/// The build argument, else the environment's variable, else 0.
-fn source_date_epoch(build_args: &BTreeMap<String, String>) -> Result<u32, CliError> {
-    let written = build_args
-        .get(SOURCE_DATE_EPOCH)
-        .cloned()
-        .or_else(|| std::env::var(SOURCE_DATE_EPOCH).ok());
-    written.map_or(Ok(0), |seconds| {
-        seconds.parse().map_err(|_| {
-            CliError::usage(format!(
-                "{SOURCE_DATE_EPOCH}: expected seconds since 1970 below 2^32, found `{seconds}`"
-            ))
-        })
+    let result = Build { args, outputs, boot, store, options, progress: &progress }.run();
+    result.map_err(|error| {
+        progress.fail();
+        error
     })
 }
 
-fn output_path(args: &BuildArgs) -> Result<PathBuf, CliError> {
-    if let Some(path) = &args.output {
-        return Ok(path.clone());
+/// The first Ctrl-C ends the build cleanly, the second ends it.
+fn cancel_on_signals(cancel: &Cancel) -> Result<(), CliError> {
+    for signal in [SIGINT, SIGTERM] {
+        let code = Exit::Guest(128 + signal.cast_unsigned()).code();
+        signal_hook::flag::register_conditional_shutdown(signal, code, cancel.flag())
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&cancel.flag())))
+            .map_err(CliError::build)?;
     }
+    Ok(())
+}
+
+struct Build<'a> {
+    args: &'a BuildArgs,
+    outputs: Vec<(OutputKind, Destination)>,
+    boot: BootFiles,
+    store: Store,
+    options: Options,
+    progress: &'a Progress,
+}
+
+impl Build<'_> {
+    fn run(&self) -> Result<Exit, CliError> {
+        let built = lithify_builder::build(&self.options, &self.store, self.progress);
+        let built = built.map_err(|error| match error.is_canceled() {
+            true => CliError::canceled(),
+            false => CliError::build(error.render()),
+        })?;
+        let mut config = built.config.clone();
+        config.config.labels.extend(self.args.labels.iter().cloned());
+        let artifact = self.artifact(&built, &config)?;
+        let annotations: BTreeMap<String, String> = self.args.annotations.iter().cloned().collect();
+        let layers = built.layers();
+        let image = ImageArchive {
+            config: &config,
+            layers: &layers,
+            names: &self.args.tags,
+            annotations: &annotations,
+        };
+        let descriptor = match &artifact {
+            Some(artifact) => self.described(artifact, &config, &annotations)?,
+            None => image.manifest().1,
+        };
+        let results = Results {
+            store: &self.store,
+            built: &built,
+            image,
+            artifact: artifact.map(|artifact| artifact.digest),
+            warn: &|path| {
+                let message = format!("`{}` is a device and was left out", path.display());
+                self.progress.warn("LocalOutput", &message, None);
+            },
+        };
+        self.put(&results)?;
+        self.report(&descriptor, artifact, &config)?;
+        self.print(artifact.map_or(descriptor.digest, |artifact| artifact.digest))
+    }
+
+    fn artifact(&self, built: &Built, config: &ImageConfig) -> Result<Option<Artifact>, CliError> {
+        if !self.outputs.iter().any(|(kind, _)| *kind == OutputKind::Wasm) {
+            return Ok(None);
+        }
+        let parts = Parts {
+            args: self.args,
+            boot: &self.boot,
+            built,
+            config,
+            epoch_seconds: self.options.source_date_epoch,
+        };
+        self.check_canceled()?;
+        let artifact = parts.artifact(&self.store, self.progress)?;
+        self.check_canceled()?;
+        Ok(Some(artifact))
+    }
+
+    fn check_canceled(&self) -> Result<(), CliError> {
+        if self.options.cancel.is_canceled() { Err(CliError::canceled()) } else { Ok(()) }
+    }
+
+    /// Describes the artifact as registries want it, and gives it its names.
+    fn described(
+        &self,
+        artifact: &Artifact,
+        config: &ImageConfig,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Descriptor, CliError> {
+        let info = ArtifactInfo {
+            title: self.title(),
+            created: config.created.clone(),
+            annotations: annotations.clone(),
+        };
+        let described = self.store.put_artifact(artifact.digest, artifact.len, &info);
+        let descriptor = described.map_err(CliError::build)?;
+        for name in &self.args.tags {
+            self.store.set_name(name, &descriptor).map_err(CliError::build)?;
+        }
+        Ok(descriptor)
+    }
+
+    /// The file name that the artifact has, or would have.
+    fn title(&self) -> String {
+        let files = self.outputs.iter().filter(|(kind, _)| *kind == OutputKind::Wasm);
+        let mut names = files.filter_map(|(_, dest)| match dest {
+            Destination::Path(path) => path.file_name(),
+            Destination::Stdout => None,
+        });
+        names.next().map_or("app.wasm".into(), |name| name.to_string_lossy().into_owned())
+    }
+
+    fn put(&self, results: &Results<'_>) -> Result<(), CliError> {
+        for (kind, dest) in &self.outputs {
+            self.check_canceled()?;
+            let shown = match dest {
+                Destination::Stdout => "standard output".to_owned(),
+                Destination::Path(path) => path.display().to_string(),
+            };
+            self.progress.step(&format!("write {shown}"), |_| results.put(*kind, dest))?;
+        }
+        Ok(())
+    }
+
+    fn report(
+        &self,
+        descriptor: &Descriptor,
+        artifact: Option<Artifact>,
+        config: &ImageConfig,
+    ) -> Result<(), CliError> {
+        let config = Digest::of(&config.to_json());
+        let report = Report { descriptor, config, artifact, names: &self.args.tags };
+        report.write(self.args.iidfile.as_deref(), self.args.metadata_file.as_deref())
+    }
+
+    fn print(&self, digest: Digest) -> Result<Exit, CliError> {
+        let mut lines = String::new();
+        let is_stdout = |(_, dest): &(OutputKind, Destination)| *dest == Destination::Stdout;
+        if self.outputs.iter().any(is_stdout) {
+            return Ok(Exit::Success);
+        }
+        if self.args.quiet {
+            lines = format!("{digest}\n");
+        } else {
+            for (_, dest) in &self.outputs {
+                if let Destination::Path(path) = dest {
+                    lines.push_str(&format!("{}\n", path.display()));
+                }
+            }
+        }
+        crate::print(lines.as_bytes()).map_err(CliError::of_build)
+    }
+}
+
+/// The outputs asked for, or else the artifact, each with its place.
+fn located_outputs(args: &BuildArgs) -> Result<Vec<(OutputKind, Destination)>, CliError> {
+    let default = [Output { kind: OutputKind::Wasm, dest: None }];
+    let outputs = if args.output.is_empty() { &default[..] } else { &args.output };
+    let mut located: Vec<(OutputKind, Destination)> = Vec::new();
+    for output in outputs {
+        let dest = match &output.dest {
+            Some(dest) => dest.clone(),
+            None => Destination::Path(default_path(args, output)?),
+        };
+        if located.iter().any(|(_, other)| *other == dest) {
+            return Err(CliError::usage("two outputs have the same destination"));
+        }
+        located.push((output.kind, dest));
+    }
+    Ok(located)
+}
+
+/// Named after the first tag, or else the context.
+fn default_path(args: &BuildArgs, output: &Output) -> Result<PathBuf, CliError> {
     let name = match args.tags.first() {
         Some(tag) => tag.repository().rsplit('/').next().map(str::to_owned),
+        None if args.context == Path::new("-") => None,
         None => {
             let context = args.context.canonicalize().map_err(|error| {
                 CliError::build(format!("build context {}: {error}", args.context.display()))
@@ -121,155 +222,6 @@ fn output_path(args: &BuildArgs) -> Result<PathBuf, CliError> {
             context.file_name().and_then(|name| name.to_str()).map(str::to_owned)
         }
     };
-    name.map(|name| PathBuf::from(format!("{name}.wasm")))
+    name.map(|name| PathBuf::from(format!("{name}.{}", output.suffix())))
         .ok_or_else(|| CliError::usage("the build context has no name, say where with -o"))
-}
-
-/// The image's files as the machine's root disk, in a file that has no name.
-struct Rootfs {
-    file: File,
-    digest: Sha256Bytes,
-    len: u64,
-}
-
-type Sha256Bytes = [u8; ENTROPY_SEED_LEN];
-
-impl Rootfs {
-    fn write(built: &Built, cache: &Path, progress: &Progress) -> Result<Self, CliError> {
-        let failed = |error: &dyn Display| CliError::build(format!("root file system: {error}"));
-        let mut file = tempfile::tempfile_in(cache).map_err(|error| failed(&error))?;
-        let warnings = write_squashfs(&built.tree, &mut file, &SquashfsOptions::default())
-            .map_err(|error| failed(&error))?;
-        for warning in &warnings {
-            progress.warn("RootFileSystem", &warning.to_string(), None);
-        }
-        file.rewind().map_err(|error| failed(&error))?;
-        let mut hash = HashWriter { to: io::sink(), hasher: Sha256::new() };
-        let len = io::copy(&mut file, &mut hash).map_err(|error| failed(&error))?;
-        Ok(Self { file, digest: hash.hasher.finalize().into(), len })
-    }
-}
-
-fn boot_config(
-    args: &BuildArgs,
-    options: &Options,
-    rootfs: &Rootfs,
-    image: &ImageConfig,
-) -> BootConfig {
-    BootConfig {
-        memory_bytes: args.memory,
-        epoch_seconds: options.source_date_epoch.into(),
-        // Different for different images, the same for the same one; replaced at every start.
-        entropy_seed: rootfs.digest,
-        kernel_args: Vec::new(),
-        process: process(image),
-    }
-}
-
-fn process(image: &ImageConfig) -> ImageProcess {
-    let bytes = |words: &[String]| words.iter().map(|word| word.clone().into_bytes()).collect();
-    let config = &image.config;
-    ImageProcess {
-        entrypoint: bytes(config.entrypoint.as_deref().unwrap_or_default()),
-        cmd: bytes(config.cmd.as_deref().unwrap_or_default()),
-        env: bytes(&config.env),
-        cwd: config.working_dir.clone().into_bytes(),
-        user: config.user.clone().into_bytes(),
-    }
-}
-
-fn sections(args: &BuildArgs, boot: &BootFiles, rootfs: &Rootfs, image: &ImageConfig) -> Sections {
-    let digest = |bytes: &[u8]| Digest::of(bytes).to_string();
-    Sections {
-        manifest: Manifest {
-            format: Manifest::FORMAT,
-            tool: concat!("lithify ", env!("CARGO_PKG_VERSION")).into(),
-            architecture: ARCHITECTURE.into(),
-            memory_bytes: args.memory,
-            kernel: digest(&boot.kernel),
-            initramfs: digest(&boot.initramfs),
-            emulator: digest(&boot.emulator),
-            rootfs: sha256_name(&rootfs.digest),
-        },
-        image_config: image.to_json(),
-    }
-}
-
-fn sha256_name(digest: &Sha256Bytes) -> String {
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
-}
-
-fn boot_and_freeze(
-    boot: BootFiles,
-    rootfs: &Rootfs,
-    config: BootConfig,
-    log: impl FnMut(&[u8]) + Send + 'static,
-) -> Result<Frozen, CliError> {
-    let engine = Engine::new().map_err(CliError::build)?;
-    let cache = CompiledCache::of_user().map_err(CliError::build)?;
-    let rootfs = rootfs.file.try_clone().map_err(CliError::build)?;
-    let machine = Machine {
-        emulator: boot.emulator,
-        kernel: boot.kernel,
-        initramfs: boot.initramfs,
-        config,
-        rootfs,
-    };
-    freeze(&engine, &cache, machine, log).map_err(CliError::build)
-}
-
-/// Writes the artifact whole or not at all, and returns its digest.
-fn write_artifact(
-    output: &Path,
-    frozen: &Frozen,
-    rootfs: &Rootfs,
-    sections: &Sections,
-) -> Result<String, CliError> {
-    let failed = |error: &dyn Display| CliError::build(format!("{}: {error}", output.display()));
-    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let file = tempfile::Builder::new()
-        .prefix(".lithify-")
-        .permissions(Permissions::from_mode(ARTIFACT_MODE))
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
-        .map_err(|error| failed(&error))?;
-    let digest =
-        write_sealed(file.as_file(), frozen, rootfs, sections).map_err(|error| failed(&error))?;
-    let report = report_of(file.path()).map_err(CliError::of_build)?;
-    check(&report).map_err(|error| failed(&error))?;
-    file.persist(output).map_err(|error| failed(&error.error))?;
-    Ok(digest)
-}
-
-fn write_sealed(
-    file: &File,
-    frozen: &Frozen,
-    rootfs: &Rootfs,
-    sections: &Sections,
-) -> Result<String, SealError> {
-    let mut rom = &rootfs.file;
-    rom.rewind().map_err(SealError::ReadRom)?;
-    let to = BufWriter::with_capacity(BUFFER, file);
-    let mut out = HashWriter { to, hasher: Sha256::new() };
-    seal(frozen, rom, rootfs.len, sections, &mut out)?;
-    out.flush().map_err(SealError::Write)?;
-    Ok(sha256_name(&out.hasher.finalize().into()))
-}
-
-/// Hashes what is written through it.
-struct HashWriter<W> {
-    to: W,
-    hasher: Sha256,
-}
-
-impl<W: Write> Write for HashWriter<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = self.to.write(bytes)?;
-        self.hasher.update(&bytes[..len]);
-        Ok(len)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
-    }
 }

@@ -27,6 +27,16 @@ impl CliError {
         Self { exit: Exit::Usage, message: message.to_string() }
     }
 
+    /// The user stopped a build.
+    pub(crate) fn canceled() -> Self {
+        Self { exit: Exit::Canceled, message: "the build was canceled".to_owned() }
+    }
+
+    /// The same message about something.
+    pub(crate) fn about(self, what: impl fmt::Display) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
+    }
+
     /// The same message as the end of a build.
     pub(crate) fn of_build(self) -> Self {
         Self { exit: Exit::Build, ..self }

@@ -11,6 +11,8 @@ pub(crate) enum Exit {
     Usage,
     /// 125: lithify itself failed, the guest's program did not run or could not finish.
     Own,
+    /// 130: Ctrl-C stopped a build, as a shell reports signal 2.
+    Canceled,
     /// The guest program's own code. Among them, as init and the runner report them: 126, it
     /// cannot be executed; 127, it was not found; 128 + n, signal n killed it (141: the reader of
     /// its output went away).
@@ -25,6 +27,7 @@ impl Exit {
             Self::Build => 1,
             Self::Usage => 2,
             Self::Own => 125,
+            Self::Canceled => 130,
             Self::Guest(code) => code.cast_signed(),
         }
     }

@@ -8,8 +8,10 @@ mod build;
 mod compile;
 mod error;
 mod exit;
+mod images;
 mod inspect;
 mod progress;
+mod prune;
 mod run;
 
 use args::{Arguments, Command};
@@ -37,6 +39,8 @@ fn dispatch(command: Command) -> Result<Exit, CliError> {
         Command::Run(args) => run::run(args),
         Command::Compile(args) => compile::compile(&args),
         Command::Inspect(args) => inspect::inspect(&args),
+        Command::Images(args) => images::images(&args),
+        Command::Prune(args) => prune::prune(&args),
         Command::Completion { shell } => print(&completion(shell)),
         Command::Version => print(concat!("lithify ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
     }

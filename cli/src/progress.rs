@@ -33,6 +33,24 @@ enum Style {
     Tty(MultiProgress),
 }
 
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Done,
+    Cached,
+    Failed,
+}
+
+impl End {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Cached => "cached",
+            Self::Failed => "error",
+        }
+    }
+}
+
 struct Step {
     name: String,
     since: Instant,
@@ -74,11 +92,23 @@ impl Progress {
         name: &str,
         body: impl FnOnce(StepId) -> Result<T, E>,
     ) -> Result<T, E> {
-        let id = self.screen().last + 1;
-        self.screen().start(id, name.to_owned());
+        let id = {
+            let mut screen = self.screen();
+            let id = screen.last + 1;
+            screen.start(id, name.to_owned());
+            id
+        };
         let outcome = body(id);
-        self.screen().end(id, outcome.is_ok());
+        self.screen().end(id, if outcome.is_ok() { End::Done } else { End::Failed });
         outcome
+    }
+
+    /// A step of the build whose result was there.
+    pub(crate) fn cached(&self, name: &str) {
+        let mut screen = self.screen();
+        let id = screen.last + 1;
+        screen.start(id, name.to_owned());
+        screen.end(id, End::Cached);
     }
 
     /// A line of output of step `id`.
@@ -90,7 +120,7 @@ impl Progress {
     pub(crate) fn fail(&self) {
         let mut screen = self.screen();
         while let Some(id) = screen.running.keys().next().copied() {
-            screen.end(id, false);
+            screen.end(id, End::Failed);
         }
     }
 
@@ -101,13 +131,14 @@ impl Progress {
 }
 
 impl lithify_builder::Progress for Progress {
-    fn event(&mut self, event: Event<'_>) {
+    fn event(&self, event: Event<'_>) {
         match event {
             Event::StepStarted { id, stage, index, total, text } => {
                 self.screen().start(id, format!("[{stage} {index}/{total}] {text}"));
             }
             Event::StepOutput { id, line } => self.log(id, line),
-            Event::StepDone { id } => self.screen().end(id, true),
+            Event::StepDone { id } => self.screen().end(id, End::Done),
+            Event::StepCached { id } => self.screen().end(id, End::Cached),
             Event::Warning(Warning { rule, message, span }) => {
                 self.warn(rule, message, span.map(|span| span.first));
             }
@@ -130,24 +161,32 @@ impl Screen {
         self.running.insert(id, Step { name, since, spinner, tail: VecDeque::new() });
     }
 
-    fn end(&mut self, id: StepId, done: bool) {
+    fn end(&mut self, id: StepId, end: End) {
         let Some(step) = self.running.remove(&id) else { return };
         let seconds = step.since.elapsed().as_secs_f64();
-        let event = if done { "done" } else { "error" };
         match &self.style {
-            Style::Quiet if done => {}
+            Style::Quiet if end != End::Failed => {}
             Style::Quiet => step.tail.iter().for_each(|line| print(line)),
-            Style::Plain if done => print(&format!("#{id} DONE {seconds:.1}s\n")),
-            Style::Plain => print(&format!("#{id} ERROR after {seconds:.1}s\n")),
+            Style::Plain => print(&match end {
+                End::Done => format!("#{id} DONE {seconds:.1}s\n"),
+                End::Cached => format!("#{id} CACHED\n"),
+                End::Failed => format!("#{id} ERROR after {seconds:.1}s\n"),
+            }),
             Style::Json => {
-                print_json(&json!({ "event": event, "id": id, "seconds": seconds }));
+                print_json(&json!({ "event": end.name(), "id": id, "seconds": seconds }));
             }
             Style::Tty(bars) => {
                 if let Some(spinner) = step.spinner {
                     spinner.finish_and_clear();
                 }
-                let mark = if done { "=>" } else { "=> ERROR" };
-                print_above(bars, &format!("{mark} {} {seconds:.1}s", step.name));
+                print_above(
+                    bars,
+                    &match end {
+                        End::Done => format!("=> {} {seconds:.1}s", step.name),
+                        End::Cached => format!("=> CACHED {}", step.name),
+                        End::Failed => format!("=> ERROR {} {seconds:.1}s", step.name),
+                    },
+                );
             }
         }
     }
@@ -220,9 +259,9 @@ mod tests {
 
     #[test]
     fn own_steps_are_numbered_after_the_builder_s() {
-        let mut progress = Progress::new(ProgressMode::Plain, true);
+        let progress = Progress::new(ProgressMode::Plain, true);
         lithify_builder::Progress::event(
-            &mut progress,
+            &progress,
             Event::StepStarted { id: 4, stage: "a", index: 1, total: 1, text: "COPY a b" },
         );
         assert_eq!(progress.step("next", Ok::<_, ()>), Ok(5));

@@ -69,6 +69,12 @@ fn wrong_usage_ends_with_2() {
         &["biuld", "."],
         &["build", "--memory", "lots", "."],
         &["build", "--push", "."],
+        &["build", "-o", "type=zip,dest=x", "."],
+        &["build", "-o", "x.wasm", "-o", "x.wasm", "."],
+        &["build", "-f", "-", "-o", "x.wasm", "-"],
+        &["build", "-"],
+        &["prune", "--filter", "label=x", "-f"],
+        &["prune"],
         &["build", "--build-context", "no-value", "."],
         &["run"],
         &["run", "-t", "app.wasm"],
@@ -205,11 +211,12 @@ fn artifact_that_cannot_be_written_leaves_nothing() {
     let home = Home::new();
     home.boot_files();
     home.dockerfile("FROM scratch\n");
-    for output in ["missing/app.wasm", "/dev/full/app.wasm", "boot"] {
+    for output in ["missing/app.wasm", "/dev/full/app.wasm", "type=wasm,dest=boot"] {
         let words = ["build", "--boot-files", "boot", "-q", "-o", output, "context"];
         let (code, message) = home.fails(&words);
         assert_eq!((code, message.lines().count()), (1, 1), "{message}");
-        assert!(message.contains(output), "{message}");
+        let path = output.rsplit('=').next().unwrap();
+        assert!(message.starts_with(&format!("error: {path}: ")), "{message}");
     }
     assert_eq!(home.names(), ["boot", "context"]);
 }
@@ -231,7 +238,7 @@ fn disk_that_fills_up_leaves_nothing() {
         .unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.starts_with("error: app.wasm: cannot write the artifact: "), "{message}");
+    assert!(message.starts_with("error: cannot write the artifact: "), "{message}");
     assert_eq!(home.names(), ["boot", "context"]);
 }
 

@@ -1,4 +1,4 @@
-//! ADD's archives: recognised by content, expanded into the store, never onto the host's file system.
+//! ADD's archives: recognised by content, expanded into an unnamed file, never onto the host's file system.
 
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -52,7 +52,7 @@ impl Compression {
 }
 
 /// The archive's tree if the content is a tar, compressed or not; `None` if it is anything else.
-pub(super) fn unpack(content: &Content, name: &Path, store: &Store) -> Result<Option<Tree>, Error> {
+pub(crate) fn unpack(content: &Content, name: &Path, store: &Store) -> Result<Option<Tree>, Error> {
     let failed = |problem: String| ExecError::Archive { path: name.display().to_string(), problem };
     let start = prefix(&mut content.reader()).map_err(|error| failed(error.to_string()))?;
     let compression = Compression::of(&start);
@@ -78,11 +78,12 @@ fn expand(
     reader: Box<dyn Read>,
     compressed: u64,
     store: &Store,
-) -> Result<Blob, lithify_image::Error> {
+) -> io::Result<Blob> {
     let limit = compressed.saturating_mul(MAX_EXPANSION_RATIO).max(EXPANSION_FLOOR_BYTES);
-    let limited = Limited { input: reader, left: limit.min(MAX_LAYER_BYTES) };
-    let (digest, _) = store.put(limited, None)?;
-    store.get(&digest)
+    let mut limited = Limited { input: reader, left: limit.min(MAX_LAYER_BYTES) };
+    let mut file = tempfile::tempfile_in(store.temporary())?;
+    let len = io::copy(&mut limited, &mut file)?;
+    Ok(Blob::whole(file, len, "the expanded archive".to_owned()))
 }
 
 /// Fails instead of ending when too much comes: a bomb must not look like a short archive.

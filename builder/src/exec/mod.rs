@@ -37,6 +37,7 @@ use crate::plan::{Origin, Plan, PlanError};
 use crate::progress::{Event, Progress, StepId, Warning};
 use crate::schedule::{Schedule, Unavailable};
 use crate::source::Span;
+pub(crate) use archive::unpack as read_archive;
 use base::OpenedContext;
 pub(crate) use files::Files;
 pub(crate) use run::{
@@ -81,16 +82,23 @@ pub enum ExecError {
         /// What is wrong.
         problem: &'static str,
     },
-    /// An image that would have to be pulled.
-    #[error(
-        "{keyword}{image}: no registry access in this version; \
-         pass --build-context {image}=oci-layout://DIR"
-    )]
-    Registry {
+    /// An image, and no source of images.
+    #[error("{keyword}{image}: nothing is pulled; pass --build-context {image}=oci-layout://DIR")]
+    NoImages {
         /// What names the image: `FROM ` or `--from=`.
         keyword: &'static str,
         /// The image.
         image: String,
+    },
+    /// The source of images does not have it.
+    #[error("{keyword}{image}: {message}")]
+    Pull {
+        /// What names the image: `FROM ` or `--from=`.
+        keyword: &'static str,
+        /// The image.
+        image: String,
+        /// Why not.
+        message: String,
     },
     /// A directory where an image is needed.
     #[error("FROM {name}: the build context of that name is a directory, not an image")]

@@ -1,0 +1,198 @@
+//! The image's files and configuration become the artifact, a blob of the store. What was made once
+//! of the same image, boot files and options is found there.
+
+use crate::args::BuildArgs;
+use crate::boot_files::{ARCHITECTURE, BootFiles};
+use crate::error::CliError;
+use crate::inspect::report_of;
+use crate::progress::Progress;
+use lithify_builder::Built;
+use lithify_control::{BootConfig, ENTROPY_SEED_LEN, ImageProcess};
+use lithify_image::{BlobWriter, Digest, Hasher, ImageConfig, Record, Store};
+use lithify_rootfs::{SquashfsOptions, write_squashfs};
+use lithify_runner::{CompiledCache, Engine};
+use lithify_snapshot::{Frozen, Machine, Manifest, Sections, check, freeze, seal};
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, Write};
+
+const BUFFER: usize = 1 << 20;
+const TOOL: &str = concat!("lithify ", env!("CARGO_PKG_VERSION"));
+/// The kind of the records that remember artifacts.
+const RECORDS: &str = "artifact";
+
+/// An artifact in the store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Artifact {
+    pub(crate) digest: Digest,
+    /// In bytes.
+    pub(crate) len: u64,
+}
+
+/// What an artifact is made of.
+pub(crate) struct Parts<'a> {
+    pub(crate) args: &'a BuildArgs,
+    pub(crate) boot: &'a BootFiles,
+    pub(crate) built: &'a Built,
+    pub(crate) config: &'a ImageConfig,
+    pub(crate) epoch_seconds: u32,
+}
+
+impl Parts<'_> {
+    /// Finds the artifact, or makes it.
+    pub(crate) fn artifact(
+        &self,
+        store: &Store,
+        progress: &Progress,
+    ) -> Result<Artifact, CliError> {
+        let (records, key) = (store.records(RECORDS), self.key());
+        let found = records.get::<u64>(&key).and_then(|record| {
+            let digest = *record.blobs.first()?;
+            store.get(&digest).ok()?;
+            Some(Artifact { digest, len: record.value })
+        });
+        if let Some(artifact) = found {
+            progress.cached("artifact");
+            return Ok(artifact);
+        }
+        let artifact = self.make(store, progress)?;
+        let record = Record { blobs: vec![artifact.digest], value: artifact.len };
+        records.put(&key, &record).map_err(CliError::build)?;
+        Ok(artifact)
+    }
+
+    /// All that decides the artifact's bytes. The image's config names the layers.
+    fn key(&self) -> Digest {
+        let parts = serde_json::json!([
+            TOOL,
+            Manifest::FORMAT,
+            ARCHITECTURE,
+            self.args.memory,
+            self.epoch_seconds,
+            self.boot.digests(),
+            Digest::of(&self.config.to_json()),
+        ]);
+        Digest::of(parts.to_string().as_bytes())
+    }
+
+    fn make(&self, store: &Store, progress: &Progress) -> Result<Artifact, CliError> {
+        let rootfs =
+            progress.step("root file system", |_| Rootfs::write(self.built, store, progress))?;
+        let config = self.boot_config(&rootfs);
+        let frozen = progress.step("boot and freeze", |id| {
+            let log = progress.clone();
+            boot_and_freeze(self.boot, &rootfs, config, move |line| {
+                log.log(id, &String::from_utf8_lossy(line));
+            })
+        })?;
+        progress.step("artifact", |_| {
+            let written = write_sealed(store, &frozen, &rootfs, &self.sections(&rootfs));
+            written.map_err(|error| error.about("cannot write the artifact"))
+        })
+    }
+
+    fn boot_config(&self, rootfs: &Rootfs) -> BootConfig {
+        BootConfig {
+            memory_bytes: self.args.memory,
+            epoch_seconds: self.epoch_seconds.into(),
+            // Different for different images, the same for the same one; replaced at every start.
+            entropy_seed: *rootfs.digest.as_bytes(),
+            kernel_args: Vec::new(),
+            process: process(self.config),
+        }
+    }
+
+    fn sections(&self, rootfs: &Rootfs) -> Sections {
+        let [kernel, initramfs, emulator] = self.boot.digests().map(|digest| digest.to_string());
+        Sections {
+            manifest: Manifest {
+                format: Manifest::FORMAT,
+                tool: TOOL.into(),
+                architecture: ARCHITECTURE.into(),
+                memory_bytes: self.args.memory,
+                kernel,
+                initramfs,
+                emulator,
+                rootfs: rootfs.digest.to_string(),
+            },
+            image_config: self.config.to_json(),
+        }
+    }
+}
+
+const _: () = assert!(ENTROPY_SEED_LEN == 32, "a digest is the seed");
+
+fn process(image: &ImageConfig) -> ImageProcess {
+    let bytes = |words: &[String]| words.iter().map(|word| word.clone().into_bytes()).collect();
+    let config = &image.config;
+    ImageProcess {
+        entrypoint: bytes(config.entrypoint.as_deref().unwrap_or_default()),
+        cmd: bytes(config.cmd.as_deref().unwrap_or_default()),
+        env: bytes(&config.env),
+        cwd: config.working_dir.clone().into_bytes(),
+        user: config.user.clone().into_bytes(),
+    }
+}
+
+/// The image's files as the machine's root disk, in a file that has no name.
+struct Rootfs {
+    file: File,
+    digest: Digest,
+    len: u64,
+}
+
+impl Rootfs {
+    fn write(built: &Built, store: &Store, progress: &Progress) -> Result<Self, CliError> {
+        let failed = |error: &dyn Display| CliError::build(format!("root file system: {error}"));
+        let tree = built.tree().map_err(|error| failed(&error))?;
+        let mut file = tempfile::tempfile_in(store.temporary()).map_err(|error| failed(&error))?;
+        let warnings = write_squashfs(tree, &mut file, &SquashfsOptions::default())
+            .map_err(|error| failed(&error))?;
+        for warning in &warnings {
+            progress.warn("RootFileSystem", &warning.to_string(), None);
+        }
+        file.rewind().map_err(|error| failed(&error))?;
+        let mut hasher = Hasher::new();
+        let len = io::copy(&mut file, &mut hasher).map_err(|error| failed(&error))?;
+        Ok(Self { file, digest: hasher.finish(), len })
+    }
+}
+
+fn boot_and_freeze(
+    boot: &BootFiles,
+    rootfs: &Rootfs,
+    config: BootConfig,
+    log: impl FnMut(&[u8]) + Send + 'static,
+) -> Result<Frozen, CliError> {
+    let engine = Engine::new().map_err(CliError::build)?;
+    let cache = CompiledCache::of_user().map_err(CliError::build)?;
+    let rootfs = rootfs.file.try_clone().map_err(CliError::build)?;
+    let machine = Machine {
+        emulator: boot.emulator.clone(),
+        kernel: boot.kernel.clone(),
+        initramfs: boot.initramfs.clone(),
+        config,
+        rootfs,
+    };
+    freeze(&engine, &cache, machine, log).map_err(CliError::build)
+}
+
+/// Writes the artifact into the store, and checks what was written.
+fn write_sealed(
+    store: &Store,
+    frozen: &Frozen,
+    rootfs: &Rootfs,
+    sections: &Sections,
+) -> Result<Artifact, CliError> {
+    let mut rom = &rootfs.file;
+    rom.rewind().map_err(CliError::build)?;
+    let writer = store.writer().map_err(CliError::build)?;
+    let mut out = BufWriter::with_capacity(BUFFER, writer);
+    seal(frozen, rom, rootfs.len, sections, &mut out).map_err(CliError::build)?;
+    out.flush().map_err(CliError::build)?;
+    let writer: BlobWriter = out.into_inner().map_err(CliError::build)?;
+    let (digest, len) = writer.commit(None).map_err(CliError::build)?;
+    let report = report_of(&store.blob_path(&digest)).map_err(CliError::of_build)?;
+    check(&report).map_err(CliError::build)?;
+    Ok(Artifact { digest, len })
+}
