@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use lithify_image::Platform;
 
 use crate::cache::CacheOptions;
 use crate::cancel::Cancel;
+use crate::images::ImageSource;
 use crate::machine::RunMachine;
 
 /// Where the Dockerfile is.
@@ -45,6 +47,8 @@ pub struct Options {
     pub source_date_epoch: u32,
     /// Where RUN's commands are executed; without it they are errors.
     pub machine: Option<RunMachine>,
+    /// Where images come from that no context stands in for; without it they are errors.
+    pub images: Option<Arc<dyn ImageSource>>,
     /// Stops the build.
     pub cancel: Cancel,
     /// What is taken from and given to caches.
@@ -66,6 +70,7 @@ impl Options {
             platform: Platform::linux("riscv64"),
             source_date_epoch: 0,
             machine: None,
+            images: None,
             cancel: Cancel::default(),
             cache: CacheOptions::default(),
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),

@@ -225,12 +225,12 @@ fn what_this_version_lacks_is_named() {
     let mut fixture = Fixture::new();
     assert_eq!(
         fixture.error("FROM debian:trixie-slim\n"),
-        "Dockerfile:1: FROM debian:trixie-slim: no registry access in this version; \
+        "Dockerfile:1: FROM debian:trixie-slim: nothing is pulled; \
          pass --build-context debian:trixie-slim=oci-layout://DIR"
     );
     assert_eq!(
         fixture.error("FROM scratch\nCOPY --from=busybox /bin /\n"),
-        "Dockerfile:2: --from=busybox: no registry access in this version; \
+        "Dockerfile:2: --from=busybox: nothing is pulled; \
          pass --build-context busybox=oci-layout://DIR"
     );
     assert_eq!(

@@ -14,11 +14,13 @@
 mod auth;
 mod cancel;
 mod challenge;
+mod compiled;
 mod credentials;
 mod download;
 mod endpoint;
 mod error;
 mod http;
+mod image_form;
 pub mod limits;
 mod nearest;
 mod options;
@@ -37,8 +39,10 @@ mod upload;
 mod url;
 
 pub use cancel::Cancel;
+pub use compiled::{compiled_annotation, listed_compiled};
 pub use credentials::{Credential, Credentials};
 pub use error::Error;
+pub use image_form::put_image_form;
 pub use nearest::nearest;
 pub use options::{Options, Timeouts};
 pub use progress::{Outcome, Progress, Silent};

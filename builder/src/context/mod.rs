@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 pub(crate) use local::LocalContext;
-pub(crate) use named::{Choice, NamedContext};
+pub(crate) use named::{Choice, IMAGE_SCHEME, NamedContext};
 
 use crate::error::Error;
 use crate::ignore::{MAX_IGNORE_BYTES, Matcher};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lithify_image::{Digest, ImageChoice, Platform, Selection};
+use lithify_image::{Digest, ImageChoice, Platform, Reference, Selection};
 
 use super::ContextError;
 
@@ -13,6 +13,8 @@ pub(crate) enum NamedContext {
     Directory(PathBuf),
     /// An image in a layout or archive.
     Image(PathBuf, Option<Choice>),
+    /// An image by its name.
+    Named(Reference),
 }
 
 /// Which image of several.
@@ -22,24 +24,28 @@ pub(crate) enum Choice {
     Digest(Digest),
 }
 
+/// What an image's own name is written behind.
+pub(crate) const IMAGE_SCHEME: &str = "docker-image://";
+
 const IMAGE_SCHEMES: [&str; 3] = ["oci-layout://", "oci-archive://", "docker-archive://"];
 
 impl NamedContext {
     pub(crate) fn parse(name: &str, spec: &str) -> Result<Self, ContextError> {
+        let invalid = |source| ContextError::Selection {
+            name: name.to_owned(),
+            spec: spec.to_owned(),
+            source: Box::new(source),
+        };
         if let Some(rest) = IMAGE_SCHEMES.iter().find_map(|scheme| spec.strip_prefix(scheme)) {
-            return image(rest).map_err(|source| ContextError::Selection {
-                name: name.to_owned(),
-                spec: spec.to_owned(),
-                source: Box::new(source),
-            });
+            return image(rest).map_err(invalid);
         }
         let unsupported = |reason| ContextError::Unsupported {
             name: name.to_owned(),
             spec: spec.to_owned(),
             reason,
         };
-        if spec.starts_with("docker-image://") {
-            return Err(unsupported("; there is no registry access in this version"));
+        if let Some(reference) = spec.strip_prefix(IMAGE_SCHEME) {
+            return reference.parse().map(Self::Named).map_err(invalid);
         }
         if spec.contains("://") || spec.starts_with("git@") {
             return Err(unsupported("; nothing is fetched in this version"));
@@ -115,7 +121,7 @@ mod tests {
     #[test]
     fn what_cannot_be_used_says_why() {
         for (spec, reason) in [
-            ("docker-image://debian", "no registry access in this version"),
+            ("docker-image://Debian", "not an image reference"),
             ("https://example.org/x.git", "nothing is fetched in this version"),
             ("/does/not/exist", "No such file"),
             ("oci-layout:///a@sha256:12", "is not a digest"),

@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
-use lithify_image::open_image;
+use lithify_image::{Image, Reference, open_image};
 
 use super::{Applier, ExecError, StageState};
-use crate::context::{Choice, LocalContext, NamedContext, root_ignore};
+use crate::context::{Choice, IMAGE_SCHEME, LocalContext, NamedContext, root_ignore};
 use crate::dockerfile::Step;
 use crate::error::Error;
 use crate::instruction::instruction;
+use crate::machine::MachineError;
 use crate::parser;
 use crate::plan::Origin;
 use crate::source::Span;
@@ -33,9 +34,10 @@ impl Applier<'_> {
                     Err(ExecError::NotAnImage { name: name.clone() }.into())
                 }
             },
-            Origin::Image(image) => {
-                Err(ExecError::Registry { keyword: "FROM ", image: image.clone() }.into())
-            }
+            Origin::Image(name) => match &*self.image("FROM ", name)? {
+                OpenedContext::Image(state) => Ok(state.derived()),
+                OpenedContext::Directory(_) => unreachable!("an image source gives images"),
+            },
         }
     }
 
@@ -50,6 +52,35 @@ impl Applier<'_> {
         Ok(opened)
     }
 
+    /// An image that no context stands in for; `keyword` says in errors who wants it.
+    pub(super) fn image(
+        &self,
+        keyword: &'static str,
+        name: &str,
+    ) -> Result<Arc<OpenedContext>, Error> {
+        let Some(images) = &self.options.images else {
+            return Err(ExecError::NoImages { keyword, image: name.to_owned() }.into());
+        };
+        let reference: Reference = name.parse()?;
+        // No context has such a name: schemes are for what is behind names.
+        let key = format!("{IMAGE_SCHEME}{reference}");
+        let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(context) = contexts.get(&key) {
+            return Ok(Arc::clone(context));
+        }
+        let image = images.image(&reference, &self.options.platform, self.store);
+        if self.options.cancel.is_canceled() {
+            return Err(MachineError::Canceled.into());
+        }
+        let image = image.map_err(|error| {
+            let message = error.to_string();
+            ExecError::Pull { keyword, image: name.to_owned(), message }
+        })?;
+        let opened = Arc::new(self.image_state(name, image)?);
+        contexts.insert(key, Arc::clone(&opened));
+        Ok(opened)
+    }
+
     fn open_context(&self, name: &str) -> Result<OpenedContext, Error> {
         match NamedContext::parse(name, &self.options.contexts[name])? {
             NamedContext::Directory(path) => {
@@ -57,6 +88,7 @@ impl Applier<'_> {
                 Ok(OpenedContext::Directory(LocalContext::open(&path, &ignore)?))
             }
             NamedContext::Image(path, choice) => self.open_image(name, &path, choice.as_ref()),
+            NamedContext::Named(image) => self.open_named(name, &image),
         }
     }
 
@@ -66,8 +98,26 @@ impl Applier<'_> {
         path: &Path,
         choice: Option<&Choice>,
     ) -> Result<OpenedContext, Error> {
+        let selection = Choice::selection(choice, &self.options.platform);
+        self.image_state(name, open_image(path, &selection, self.store)?)
+    }
+
+    /// `docker-image://`: an image in place of another.
+    fn open_named(&self, name: &str, reference: &Reference) -> Result<OpenedContext, Error> {
+        let image = reference.familiar();
+        let Some(images) = &self.options.images else {
+            return Err(ExecError::NoImages { keyword: "", image }.into());
+        };
+        let found = images.image(reference, &self.options.platform, self.store);
+        let found = found.map_err(|error| {
+            let message = error.to_string();
+            ExecError::Pull { keyword: "", image, message }
+        })?;
+        self.image_state(name, found)
+    }
+
+    fn image_state(&self, name: &str, image: Image) -> Result<OpenedContext, Error> {
         let wanted = &self.options.platform;
-        let image = open_image(path, &Choice::selection(choice, wanted), self.store)?;
         let found = image.config.platform();
         if !wanted.accepts(&found) {
             return Err(ExecError::WrongPlatform {

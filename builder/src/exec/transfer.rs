@@ -238,10 +238,7 @@ impl Applier<'_> {
             Some(Origin::Scratch) => Source::Empty,
             Some(Origin::Stage(index)) => Source::Stage(self.stage_for(stage, *index)?),
             Some(Origin::Context(name)) => Source::Context(self.named_context(name)?),
-            Some(Origin::Image(image)) => {
-                let (keyword, image) = ("--from=", image.clone());
-                return Err(ExecError::Registry { keyword, image }.into());
-            }
+            Some(Origin::Image(image)) => Source::Context(self.image("--from=", image)?),
         })
     }
 
