@@ -1,15 +1,15 @@
 //! RUN: a command, executed by something that can, becomes a layer.
 
+mod cache_mount;
 mod changes;
 mod job;
 mod lines;
+mod mounts;
 
-use std::path::Path;
-
-use lithify_image::Digest;
-use lithify_rootfs::{Content, LayerBuilder, Metadata, Node, Tree};
+use lithify_rootfs::LayerBuilder;
 
 use super::{Applier, Current, ExecError, Outcome, StageState};
+use crate::cache::Key;
 use crate::error::Error;
 use crate::instruction::{CommandLine, NetworkMode, Run, SecurityMode};
 use crate::parser::{Heredoc, heredoc_word};
@@ -18,10 +18,11 @@ pub(crate) use job::{
     Command, Ended, Executor, Finished, Job, JobMount, JobMountKind, JobNetwork, Stream,
 };
 use lines::Lines;
+pub use mounts::MountProblem;
+use mounts::Planned;
 
 /// Where a heredoc that names its interpreter is put for the time of its step.
 const SCRIPT: &str = "/.lithify-run/script";
-const SCRIPT_DIR: &str = ".lithify-run";
 
 impl Applier<'_> {
     pub(super) fn run_command(
@@ -30,7 +31,8 @@ impl Applier<'_> {
         run: &Run,
         current: Current<'_>,
     ) -> Result<Outcome, Error> {
-        check_supported(run)?;
+        let network = self.network(run);
+        self.check_allowed(run, network)?;
         let (argv, script) = program(state, run);
         let command = Command {
             argv,
@@ -38,83 +40,114 @@ impl Applier<'_> {
             cwd: state.config.config.working_dir.clone(),
             user: state.config.config.user.clone(),
         };
+        let planned = self.planned_mounts(state, run, current)?;
         let key = self.run_key(state, run, &command, script.as_deref());
+        let key = self.add_mounts(key.text(network.name()), &planned)?.finish();
         let _entered = self.cache.enter(key);
         if let Some(hit) = self.cache.find(current.stage, &key)? {
             return self.take(state, hit, current);
         }
-        let changes = self.executed(state, &command, script, current)?;
+        let step = RunStep { command, script, planned, network, run };
+        let changes = self.executed(state, step, current)?;
         self.commit(state, &changes, current, &[key], Vec::new())
     }
 
-    /// All that decides the result. Proxies do not: they are how a place reaches the network.
+    /// All that decides the result but the mounts and the network. Proxies do not: they are how a
+    /// place reaches the network.
     fn run_key(
         &self,
         state: &StageState,
         run: &Run,
         command: &Command,
         script: Option<&str>,
-    ) -> Digest {
+    ) -> Key {
         self.key("RUN", state)
             .list(&command.argv)
             .list(state.environment(std::iter::empty()))
             .text(&command.cwd)
             .text(&command.user)
             .optional(script)
-            .text(match run.network {
-                NetworkMode::Default => "default",
-                NetworkMode::None => "none",
-                NetworkMode::Host => "host",
-            })
             .switch(run.security == SecurityMode::Insecure)
-            .list(&run.devices)
-            .finish()
     }
 
+    /// Executes a step and keeps what it changed in its caches, also if it fails.
     fn executed(
         &self,
         state: &StageState,
-        command: &Command,
-        script: Option<String>,
+        step: RunStep<'_>,
         current: Current<'_>,
     ) -> Result<LayerBuilder, Error> {
         let executor = self.executor.as_deref().ok_or(ExecError::NoMachine)?;
+        let RunStep { mut command, script, planned, network, run } = step;
         let process = command.argv.join(" ");
-        let tree = state.files.tree()?;
-        let with_script = script.map(|script| add_script(tree, script)).transpose()?;
-        let tree = with_script.as_ref().unwrap_or(tree);
+        let mut opened = self.opened_mounts(&planned)?;
+        command.env.append(&mut opened.env);
+        opened.mounts.extend(script.map(|text| mounts::script(SCRIPT, &text)));
         let mut lines = Lines::default();
         let mut show = |line: &str| {
             self.progress.event(Event::StepOutput { id: current.id, line });
         };
         let job = Job {
-            tree,
-            command,
-            mounts: &[],
-            network: JobNetwork::None,
-            is_privileged: false,
+            tree: state.files.tree()?,
+            command: &command,
+            mounts: &opened.mounts,
+            network,
+            hosts: &self.options.hosts,
+            is_privileged: run.security == SecurityMode::Insecure,
             cancel: &self.cancel,
         };
         let finished =
             executor.execute(&job, &mut |stream, bytes| lines.push(stream, bytes, &mut show));
         lines.finish(&mut show);
-        match finished?.ended {
-            Ended::Changed(tar) => changes::read(&tar, Path::new(SCRIPT_DIR), self.epoch),
+        let Finished { ended, caches } = finished?;
+        opened.keep_caches(&caches)?;
+        match ended {
+            Ended::Changed(tar) => changes::read(&tar, Some(self.epoch)),
             Ended::Failed { code } => Err(ExecError::Command { process, code }.into()),
             Ended::NotStarted { message } => Err(ExecError::NotStarted { process, message }.into()),
         }
     }
+
+    /// What the step reaches: its own wish, or the build's.
+    fn network(&self, run: &Run) -> JobNetwork {
+        match (run.network, self.options.network) {
+            (NetworkMode::Default, NetworkMode::Default) => JobNetwork::Default,
+            (NetworkMode::None, _) | (NetworkMode::Default, NetworkMode::None) => JobNetwork::None,
+            (NetworkMode::Host, _) | (NetworkMode::Default, NetworkMode::Host) => JobNetwork::Host,
+        }
+    }
+
+    /// What reaches beyond the build's own files has to be allowed by whoever builds.
+    fn check_allowed(&self, run: &Run, network: JobNetwork) -> Result<(), ExecError> {
+        if let Some(device) = run.devices.first() {
+            return Err(ExecError::Device { device: device.clone() });
+        }
+        let allowed = &self.options.allow;
+        let wishes = [
+            (network == JobNetwork::Host, allowed.network_host, "--network=host", "network.host"),
+            (
+                run.security == SecurityMode::Insecure,
+                allowed.security_insecure,
+                "--security=insecure",
+                "security.insecure",
+            ),
+        ];
+        let refused = wishes.iter().find(|(is_wished, is_allowed, ..)| *is_wished && !is_allowed);
+        match refused {
+            Some((.., flag, entitlement)) => Err(ExecError::NotAllowed { flag, entitlement }),
+            None => Ok(()),
+        }
+    }
 }
 
-fn check_supported(run: &Run) -> Result<(), ExecError> {
-    let flag = match run {
-        Run { mounts, .. } if !mounts.is_empty() => format!("--mount={}", mounts[0].text),
-        Run { network: NetworkMode::Host, .. } => "--network=host".to_owned(),
-        Run { security: SecurityMode::Insecure, .. } => "--security=insecure".to_owned(),
-        Run { devices, .. } if !devices.is_empty() => format!("--device={}", devices[0]),
-        _ => return Ok(()),
-    };
-    Err(ExecError::RunFlag { flag })
+/// A step that has to be executed.
+struct RunStep<'a> {
+    command: Command,
+    /// The text of a script that the command names.
+    script: Option<String>,
+    planned: Planned<'a>,
+    network: JobNetwork,
+    run: &'a Run,
 }
 
 /// Program and arguments, and the text of the script that has to be in a file.
@@ -138,13 +171,6 @@ fn program(state: &StageState, run: &Run) -> (Vec<String>, Option<String>) {
 fn reattached(command: &str, heredocs: &[Heredoc]) -> String {
     let texts = heredocs.iter().map(|heredoc| format!("\n{}{}", heredoc.content, heredoc.name));
     std::iter::once(command.to_owned()).chain(texts).collect()
-}
-
-fn add_script(tree: &Tree, text: String) -> Result<Tree, Error> {
-    let mut tree = tree.clone();
-    let node = Node::file(Metadata::root_owned(0o755), Content::inline(text.into_bytes()));
-    tree.insert(Path::new(SCRIPT), node)?;
-    Ok(tree)
 }
 
 #[cfg(test)]

@@ -62,6 +62,9 @@ pub enum MachineError {
     /// The guest says the wrong thing.
     #[error("the machine for RUN said `{0}`, which was not expected")]
     Unexpected(String),
+    /// The host has no network for the machine.
+    #[error("the network for RUN: {0}")]
+    Network(#[source] io::Error),
     /// The guest ended without a layer.
     #[error("the machine for RUN sent no layer")]
     NoLayer,

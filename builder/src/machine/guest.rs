@@ -8,6 +8,7 @@ use lithify_machine::{Frozen, Hosts, Machine, Status};
 
 use super::disk::Disk;
 use super::host::{Faults, HostClock, Messages, Randomness};
+use super::network::{self, Uplink};
 use super::ports::{Ports, Said};
 use super::{MachineError, unexpected};
 use crate::cancel::Cancel;
@@ -22,6 +23,7 @@ const CANCEL_PERIOD: Duration = Duration::from_millis(50);
 /// A machine and the host's side of it.
 pub(super) struct Guest {
     machine: Machine,
+    uplink: Option<Uplink>,
     ports: Ports,
     faults: Faults,
     messages: Messages,
@@ -41,13 +43,15 @@ impl Guest {
         let ports = Ports::new(scratch.to_owned(), 1 + caches, faults.clone());
         let mut randomness = Randomness::open(faults.clone())?;
         let disk = Disk::of(job)?;
+        let uplink = Uplink::open(job.network, randomness.array())?;
         let request = StartRequest {
             env: bytes(&job.command.env),
             cwd: job.command.cwd.clone().into_bytes(),
             user: job.command.user.clone().into_bytes(),
             hostname: HOSTNAME.to_vec(),
-            mounts: mounts(job),
+            mounts: network::files(job.network, HOSTNAME).into_iter().chain(mounts(job)).collect(),
             volumes: disk.volumes(),
+            network: uplink.as_ref().map(|_| network::interface()),
             privileged: job.is_privileged,
             export: true,
             ..StartRequest::new(bytes(&job.command.argv), HostClock::now(), randomness.array())
@@ -58,11 +62,11 @@ impl Guest {
             entropy: Box::new(randomness),
             disk: Box::new(disk.into_source(faults.clone())),
             kernel_log: Box::new(messages.clone()),
-            link: None,
+            link: uplink.as_ref().map(Uplink::link),
         };
         let machine = frozen.thaw(hosts, Box::new(HostClock::start()), generation);
         ports.send(&Frame::Start(request));
-        Ok(Self { machine, ports, faults, messages, cancel: job.cancel.clone() })
+        Ok(Self { machine, uplink, ports, faults, messages, cancel: job.cancel.clone() })
     }
 
     /// Runs until the command has ended and all that it wrote is delivered.
@@ -84,9 +88,20 @@ impl Guest {
             match status {
                 Status::Idle { wake_ns } if !self.machine.has_pending_output() => {
                     let ns = Duration::from_nanos(wake_ns.unwrap_or(u64::MAX));
-                    std::thread::sleep(ns.min(CANCEL_PERIOD));
+                    self.sleep(ns.min(CANCEL_PERIOD))?;
                 }
                 Status::Idle { .. } | Status::Running | Status::Halted(_) => {}
+            }
+        }
+    }
+
+    /// Lets time pass, less if something arrives from the network.
+    fn sleep(&self, longest: Duration) -> Result<(), MachineError> {
+        match &self.uplink {
+            Some(uplink) => uplink.wait(longest),
+            None => {
+                std::thread::sleep(longest);
+                Ok(())
             }
         }
     }

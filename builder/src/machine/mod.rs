@@ -12,6 +12,7 @@ mod disk;
 mod error;
 mod guest;
 mod host;
+mod network;
 mod ports;
 mod spool;
 

@@ -1,17 +1,25 @@
-//! Runs a command in a natively built machine: `native KERNEL INITRAMFS ROOTFS COMMAND [ARG...]`.
+//! Runs a command in a natively built machine:
+//! `native [--net] KERNEL INITRAMFS ROOTFS COMMAND [ARG...]`.
 //!
-//! For looking at the machine alone, under `perf` or a debugger, and for benchmarks. Prints what
-//! the boot and the command cost to standard error; ends with the command's exit code.
+//! For looking at the machine alone, under `perf` or a debugger, and for benchmarks. With `--net`
+//! it has a network, in which the host's loopback is the gateway. Prints what the boot and the
+//! command cost to standard error; ends with the command's exit code.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::Write;
 use std::rc::Rc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use lithify_control::{Frame, FrameReader, StartRequest, THAW_ENTROPY_LEN, port};
-use lithify_machine::host::{BlockSource, BootFile, Clock, Console, Entropy, Input, KernelLog};
+use lithify_control::{
+    Frame, FrameReader, Mount, MountKind, Network, ROOT_AT_START, StartRequest, THAW_ENTROPY_LEN,
+    Volume, port,
+};
+use lithify_machine::host::{
+    BlockSource, BootFile, Clock, Console, Entropy, Input, KernelLog, Link,
+};
 use lithify_machine::{Hosts, Machine, Setup, Status};
+use lithify_net::{Access, Gateway, MTU, PLAN, Settings, SharedGateway, StdSockets, resolvers};
 
 struct Bytes(Vec<u8>);
 
@@ -107,8 +115,45 @@ fn read(path: &str) -> Bytes {
     Bytes(std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}")))
 }
 
+/// A network with the host's name servers, and how the guest sets it up.
+fn network() -> (SharedGateway<StdSockets>, Network) {
+    let listed = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let settings = Settings { access: Access::Gateway, resolvers: resolvers(&listed), seed: 1 };
+    let sockets = StdSockets::new().unwrap_or_else(|error| panic!("{error}"));
+    let interface = Network {
+        ipv4: PLAN.guest_v4,
+        ipv4_prefix: PLAN.prefix_v4,
+        ipv4_gateway: PLAN.gateway_v4,
+        ipv6: PLAN.guest_v6,
+        ipv6_prefix: PLAN.prefix_v6,
+        ipv6_gateway: PLAN.gateway_v6,
+        mtu: MTU,
+    };
+    (SharedGateway::new(Gateway::new(sockets, settings)), interface)
+}
+
+/// The file that names the network's name server.
+fn resolv_conf() -> Mount {
+    let content = format!("nameserver {}\n", PLAN.dns_v4).into_bytes();
+    let kind = MountKind::File { content, mode: 0o644, uid: 0, gid: 0 };
+    Mount { target: b"/etc/resolv.conf".to_vec(), kind }
+}
+
+/// Lets time pass until the guest has something to do.
+fn idle(machine: &mut Machine, net: Option<&SharedGateway<StdSockets>>, wake_ns: Option<u64>) {
+    match net {
+        Some(net) => net.wait(wake_ns.map(Duration::from_nanos)).expect("the host can wait"),
+        None => machine.skip_idle(wake_ns.expect("a timer or a frame")),
+    }
+}
+
 /// Runs until init sends a frame.
-fn run(machine: &mut Machine, ports: &Ports, what: &str) -> Frame {
+fn run(
+    machine: &mut Machine,
+    ports: &Ports,
+    net: Option<&SharedGateway<StdSockets>>,
+    what: &str,
+) -> Frame {
     let (start, before) = (Instant::now(), machine.instret());
     let frame = loop {
         let status = machine.run_slice();
@@ -117,7 +162,7 @@ fn run(machine: &mut Machine, ports: &Ports, what: &str) -> Frame {
         }
         match status {
             Status::Running => {}
-            Status::Idle { wake_ns } => machine.skip_idle(wake_ns.expect("a timer or a frame")),
+            Status::Idle { wake_ns } => idle(machine, net, wake_ns),
             Status::Halted(halt) => panic!("the guest ended: {halt:?}"),
         }
     };
@@ -131,39 +176,50 @@ fn run(machine: &mut Machine, ports: &Ports, what: &str) -> Frame {
 }
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let net = (args.first().is_some_and(|arg| arg == "--net")).then(|| {
+        args.remove(0);
+        network()
+    });
     let [kernel, initramfs, rootfs, argv @ ..] = args.as_slice() else {
-        eprintln!("usage: native KERNEL INITRAMFS ROOTFS COMMAND [ARG...]");
+        eprintln!("usage: native [--net] KERNEL INITRAMFS ROOTFS COMMAND [ARG...]");
         std::process::exit(2);
     };
     let ports = Ports::default();
+    let disk = read(rootfs);
+    let volume = Volume { offset: 0, len: BlockSource::len(&disk) };
     let mut machine = Machine::new(Setup {
         memory_bytes: 256 << 20,
         epoch_ns: 0,
         kernel: &mut read(kernel),
         initramfs: &mut read(initramfs),
-        kernel_args: "console=hvc0 loglevel=5",
+        kernel_args: &format!("console=hvc0 loglevel=5 {ROOT_AT_START}"),
         rng_seed: &[0; 32],
         ports: &port::ALL,
         hosts: Hosts {
             console: Box::new(ports.clone()),
             entropy: Box::new(Zero),
-            disk: Box::new(read(rootfs)),
+            disk: Box::new(disk),
             kernel_log: Box::new(Stderr),
             link: None,
         },
     })
     .unwrap_or_else(|error| panic!("{error}"));
-    run(&mut machine, &ports, "boot");
+    run(&mut machine, &ports, None, "boot");
+    let gateway = net.as_ref().map(|(gateway, _)| gateway);
+    machine.connect(gateway.map(|gateway| Box::new(gateway.clone()) as Box<dyn Link>));
     machine.thaw(Box::new(HostClock(Instant::now())), [1; 16]);
     let argv = argv.iter().map(|arg| arg.clone().into_bytes()).collect();
     let request = Frame::Start(StartRequest {
         env: vec![b"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_vec()],
         hostname: b"native".to_vec(),
+        volumes: vec![volume],
+        mounts: net.iter().map(|_| resolv_conf()).collect(),
+        network: net.as_ref().map(|(_, interface)| *interface),
         ..StartRequest::new(argv, HostClock(Instant::now()).realtime_ns(), [7; THAW_ENTROPY_LEN])
     });
     ports.0.borrow_mut().to_guest.extend(request.encode());
-    match run(&mut machine, &ports, "command") {
+    match run(&mut machine, &ports, gateway, "command") {
         Frame::Exit(code) => std::process::exit(code as i32),
         other => panic!("init said {other:?}"),
     }

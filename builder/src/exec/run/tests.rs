@@ -225,9 +225,7 @@ fn failures_are_located_and_say_what_buildkit_says() {
         fails(Answer::NotStarted, "FROM scratch\nRUN [\"/no\"]\n"),
         "Dockerfile:2: process \"/no\" could not be started: no such file"
     );
-    for flag in
-        ["--mount=type=tmpfs,target=/t", "--network=host", "--security=insecure", "--device=d"]
-    {
+    for flag in ["--mount=type=tmpfs,target=/t", "--security=insecure", "--device=d"] {
         let message = fails(Answer::Exit(0), &format!("FROM scratch\nRUN {flag} x\n"));
         assert_eq!(message, format!("Dockerfile:2: RUN {flag}: not yet supported"));
     }

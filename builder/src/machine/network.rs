@@ -1,0 +1,88 @@
+//! The way from RUN's machine to the host's network.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use lithify_control::{Mount, MountKind, Network};
+use lithify_machine::host::Link;
+use lithify_net::{Access, Gateway, MTU, PLAN, Settings, SharedGateway, StdSockets, resolvers};
+
+use super::MachineError;
+use super::host::failed;
+use crate::exec::JobNetwork;
+
+/// Where the host lists its name servers.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// A network, of which the machine has one end and who waits for the machine the other.
+#[derive(Debug)]
+pub(super) struct Uplink(SharedGateway<StdSockets>);
+
+impl Uplink {
+    /// The network of one machine, if it has one. `seed` is random.
+    pub(super) fn open(network: JobNetwork, seed: [u8; 8]) -> Result<Option<Self>, MachineError> {
+        let access = match network {
+            JobNetwork::None => return Ok(None),
+            JobNetwork::Default => Access::Outside,
+            JobNetwork::Host => Access::Host,
+        };
+        let listed = match std::fs::read_to_string(RESOLV_CONF) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            read => read.map_err(failed("read", Path::new(RESOLV_CONF)))?,
+        };
+        let sockets = StdSockets::new().map_err(MachineError::Network)?;
+        let seed = u64::from_le_bytes(seed);
+        let settings = Settings { access, resolvers: resolvers(&listed), seed };
+        Ok(Some(Self(SharedGateway::new(Gateway::new(sockets, settings)))))
+    }
+
+    /// The machine's end.
+    pub(super) fn link(&self) -> Box<dyn Link> {
+        Box::new(self.0.clone())
+    }
+
+    /// Sleeps until the network has something for the machine, at most this long.
+    pub(super) fn wait(&self, longest: Duration) -> Result<(), MachineError> {
+        self.0.wait(Some(longest)).map_err(MachineError::Network)
+    }
+}
+
+/// How the guest's interface is set up.
+pub(super) fn interface() -> Network {
+    Network {
+        ipv4: PLAN.guest_v4,
+        ipv4_prefix: PLAN.prefix_v4,
+        ipv4_gateway: PLAN.gateway_v4,
+        ipv6: PLAN.guest_v6,
+        ipv6_prefix: PLAN.prefix_v6,
+        ipv6_gateway: PLAN.gateway_v6,
+        mtu: MTU,
+    }
+}
+
+/// The files that tell a command called `hostname` where it is. With the host's network, the host
+/// has the name that other builders give it.
+pub(super) fn files(network: JobNetwork, hostname: &[u8]) -> [Mount; 3] {
+    let hostname = String::from_utf8_lossy(hostname);
+    let mut hosts = format!(
+        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n"
+    );
+    if network == JobNetwork::Host {
+        hosts += &format!("{}\thost.docker.internal\n", PLAN.gateway_v4);
+    }
+    let resolv_conf = match network {
+        JobNetwork::None => String::new(),
+        _ => format!("nameserver {}\n", PLAN.dns_v4),
+    };
+    [
+        file("/etc/hostname", format!("{hostname}\n")),
+        file("/etc/hosts", hosts),
+        file("/etc/resolv.conf", resolv_conf),
+    ]
+}
+
+fn file(target: &str, content: String) -> Mount {
+    let kind = MountKind::File { content: content.into_bytes(), mode: 0o644, uid: 0, gid: 0 };
+    Mount { target: target.into(), kind }
+}
