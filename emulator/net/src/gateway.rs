@@ -78,7 +78,11 @@ impl<S: Sockets> Gateway<S> {
     /// that is for ever.
     pub fn rest(&mut self) -> Option<Duration> {
         let now = self.sockets.now();
-        let stack = self.connections.deadline(instant(now));
+        // The guest has no room for what waits: nothing moves before it has.
+        let stack = match self.frames.is_empty() {
+            true => self.connections.deadline(instant(now)),
+            false => None,
+        };
         let stack = stack.map(|at| Duration::from_micros(at.total_micros().max(0) as u64));
         let deadline = [stack, self.mappings.deadline()].into_iter().flatten().min();
         deadline.map(|at| at.saturating_sub(now))

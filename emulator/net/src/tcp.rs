@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 
 use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
 use smoltcp::socket::tcp;
-use smoltcp::time::Instant;
+use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{HardwareAddress, IpEndpoint, IpListenEndpoint};
 
 use self::flow::{Flow, Stage};
@@ -28,6 +28,9 @@ pub const MAX_CONNECTIONS: usize = 512;
 
 /// Bytes of a connection that wait in each direction. Large segments need a few of them.
 const BUFFER_LEN: usize = 256 << 10;
+
+/// How long the guest may take to answer a connection that comes to a published port.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// First port that the gateway connects from, and their number.
 const FIRST_PORT: u16 = 49_152;
@@ -123,6 +126,7 @@ impl Connections {
         if socket.connect(self.interface.context(), remote, local).is_err() {
             return sockets.abort(host);
         }
+        socket.set_timeout(Some(ANSWER_TIMEOUT));
         let handle = self.stack.add(socket);
         self.add(Flow { ends, host, stage: Stage::open(handle) });
     }

@@ -47,6 +47,10 @@ impl Open {
         host: SocketId,
         sockets: &mut dyn Sockets,
     ) {
+        if socket.state() == State::Established {
+            // It was for the handshake: a guest may be held up for any time later.
+            socket.set_timeout(None);
+        }
         let moved = self.pump_out(socket, host, sockets).and_then(|()| {
             if self.host_ended { Ok(()) } else { self.pump_in(socket, host, sockets) }
         });

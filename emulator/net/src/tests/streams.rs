@@ -283,6 +283,21 @@ fn a_published_port_without_a_server_resets_its_clients() {
 }
 
 #[test]
+fn a_guest_that_does_not_answer_is_given_up() {
+    let (mut pair, sockets) = pair();
+    let at = pair.gateway.publish(&"8080:80".parse().unwrap()).unwrap();
+    pair.patience = 0;
+    sockets.0.borrow_mut().knock(at, addr("192.168.7.7:5555"));
+    pair.settle();
+    assert_eq!((pair.gateway.connections(), pair.gateway.rest()), (1, None), "no room for frames");
+    for _ in 0..4 {
+        sockets.0.borrow_mut().now += Duration::from_secs(10);
+        pair.settle();
+    }
+    assert_eq!((pair.gateway.connections(), sockets.0.borrow().aborted.len()), (0, 1));
+}
+
+#[test]
 fn segments_of_no_connection_are_reset() {
     let (mut pair, _, guest) = connected(addr("1.2.3.4:80"));
     // The gateway of another thaw knows nothing of the first one's connections.
