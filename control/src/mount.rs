@@ -24,7 +24,7 @@ impl Volume {
 /// Something that appears in the container while it runs and is no part of its root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    /// Absolute path in the container. What is missing of it is made, and vanishes again from what
+    /// Path in the container, absolute. What is missing of it is made, and vanishes again from what
     /// is exported.
     pub target: Vec<u8>,
     /// What appears there.
@@ -53,6 +53,14 @@ pub enum MountKind {
         /// Bytes that fit into it; `None` is half of the memory.
         size: Option<u64>,
     },
+    /// A directory of the host's, behind the 9p device. The only kind without a volume that may be
+    /// asked of any guest; its target may be relative to the working directory.
+    Host {
+        /// Its name in the directory that the device serves.
+        export: u32,
+        /// Changes are refused.
+        read_only: bool,
+    },
     /// A file in memory.
     File {
         /// Its bytes.
@@ -70,6 +78,7 @@ const BIND: u8 = 1;
 const CACHE: u8 = 2;
 const TMPFS: u8 = 3;
 const FILE: u8 = 4;
+const HOST: u8 = 5;
 
 impl Mount {
     pub(crate) fn encode(&self, to: &mut Encoder) {
@@ -83,6 +92,9 @@ impl Mount {
             }
             MountKind::Tmpfs { size } => {
                 to.u8(TMPFS).bool(size.is_some()).u64(size.unwrap_or_default());
+            }
+            MountKind::Host { export, read_only } => {
+                to.u8(HOST).u32(*export).bool(*read_only);
             }
             MountKind::File { content, mode, uid, gid } => {
                 to.u8(FILE).bytes(content).u32(*mode).u32(*uid).u32(*gid);
@@ -103,6 +115,7 @@ impl Mount {
                 let (is_limited, size) = (from.bool()?, from.u64()?);
                 MountKind::Tmpfs { size: is_limited.then_some(size) }
             }
+            HOST => MountKind::Host { export: from.u32()?, read_only: from.bool()? },
             FILE => MountKind::File {
                 content: from.bytes()?,
                 mode: from.u32()?,

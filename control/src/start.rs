@@ -27,7 +27,8 @@ pub struct StartRequest {
     /// File systems on the disk, the container's root first. Only for a guest that was booted with
     /// [`ROOT_AT_START`](crate::ROOT_AT_START); in others the disk as a whole is the root.
     pub volumes: Vec<Volume>,
-    /// What is mounted in the container, in this order. Only with `volumes`.
+    /// What is mounted in the container, in this order. Only with `volumes`, except for
+    /// [host directories](crate::MountKind::Host).
     pub mounts: Vec<Mount>,
     /// How the network is to be set up; without it there is only the loopback interface.
     pub network: Option<Network>,

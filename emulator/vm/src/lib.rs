@@ -12,6 +12,7 @@
 
 mod bindings;
 mod boot;
+mod files;
 mod imports;
 mod request;
 mod run;

@@ -6,9 +6,9 @@ use lithify_machine::{GENERATION_ID_LEN, Halt, Machine, Status};
 
 use crate::Frozen;
 use crate::bindings::{Messages, Randomness, Streams, WasiClock, number};
-use crate::request;
 use crate::session::{Progress, Session};
 use crate::wasi;
+use crate::{files, request};
 
 /// Parts of the bindings that learn about the thaw.
 #[derive(Debug)]
@@ -45,10 +45,14 @@ fn run_with(frozen: Frozen, overrides: Result<Overrides, WireError>) -> u32 {
         handles.messages.thaw(overrides.kernel_log);
         request::start(&process, &overrides)
     });
-    let request = match started {
+    let mut request = match started {
         Ok(request) => request,
         Err(error) => return fail(&error.to_string()),
     };
+    if let Some(files) = files::find() {
+        request.mounts = files.mounts;
+        machine.serve_files(Some(files.server));
+    }
     let mut generation = [0; GENERATION_ID_LEN];
     if let Err(error) = wasi::random(&mut generation) {
         return fail(&format!("the host has no randomness: {error}"));

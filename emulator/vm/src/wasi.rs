@@ -1,5 +1,9 @@
 //! WASI preview 1, as far as the machine needs it, behind safe functions.
 
+mod files;
+
+pub(crate) use files::*;
+
 use wasip1::{Ciovec, Errno, Fd, Iovec, Subscription, SubscriptionU, SubscriptionUU};
 
 const STDIN: Fd = 0;
@@ -157,15 +161,18 @@ unsafe fn strings(
 
 /// Contents of `file` in the preopened directory called `directory`, if the host offers both.
 pub(crate) fn preopened_file(directory: &str, file: &str) -> Option<Vec<u8>> {
-    let folder = (FIRST_PREOPEN..FIRST_PREOPEN + MAX_PREOPENS)
-        .map_while(|fd| Some((fd, preopen_name(fd)?)))
-        .find_map(|(fd, name)| (name == directory.as_bytes()).then_some(fd))?;
+    let folder = preopens().find_map(|(fd, name)| (name == directory.as_bytes()).then_some(fd))?;
     // SAFETY: the path is a string that outlives the call.
     let fd = unsafe { wasip1::path_open(folder, 0, file, 0, wasip1::RIGHTS_FD_READ, 0, 0) }.ok()?;
     let contents = read_to_end(fd);
     // SAFETY: the descriptor was opened above and is used nowhere else.
     let _ = unsafe { wasip1::fd_close(fd) };
     contents.ok()
+}
+
+/// The directories that the host has opened, with their names.
+pub(crate) fn preopens() -> impl Iterator<Item = (Fd, Vec<u8>)> {
+    (FIRST_PREOPEN..FIRST_PREOPEN + MAX_PREOPENS).map_while(|fd| Some((fd, preopen_name(fd)?)))
 }
 
 fn preopen_name(fd: Fd) -> Option<Vec<u8>> {
