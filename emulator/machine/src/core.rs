@@ -154,7 +154,10 @@ impl<A: Arch> Core<A> {
             A::take_interrupt(self);
             match self.block_at(self.pc) {
                 Ok(block) => self.execute(block),
-                Err(trap) => A::enter_trap(self, trap, self.pc),
+                Err(trap) => {
+                    self.budget -= 1;
+                    A::enter_trap(self, trap, self.pc);
+                }
             }
         }
     }

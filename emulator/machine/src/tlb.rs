@@ -129,6 +129,15 @@ impl Tlb {
         }
     }
 
+    /// Whether a store to the host page `host` could hit.
+    #[cfg(test)]
+    pub(crate) fn lets_write(&self, host: NonNull<u8>) -> bool {
+        self.entries.iter().any(|entry| {
+            let target = (entry.write as usize).wrapping_add(entry.addend);
+            entry.write != INVALID && target == host.as_ptr() as usize
+        })
+    }
+
     /// Makes stores to the host page `host` miss from now on.
     pub(crate) fn protect(&mut self, host: NonNull<u8>) {
         for entry in self.entries.iter_mut() {

@@ -337,11 +337,12 @@ impl<A: Arch> Core<A> {
         Some(steps)
     }
 
-    /// `op` raised an exception: what came before it has retired.
+    /// `op` raised an exception, which counts as an instruction: a handler that itself raises one
+    /// must not keep the hart from looking up.
     #[cold]
     #[inline(never)]
     fn leave_by_trap(&mut self, op: &Step, page: u64, trap: Trap) {
-        self.budget -= i64::from(op.index());
+        self.budget -= i64::from(op.index()) + 1;
         A::enter_trap(self, trap, page.wrapping_add(u64::from(op.pc)));
     }
 
@@ -353,10 +354,7 @@ impl<A: Arch> Core<A> {
         self.budget -= i64::from(op.index()) + 1;
         match A::system(self, op.imm as u32, pc) {
             Ok(target) => self.pc = target,
-            Err(trap) => {
-                self.budget += 1;
-                A::enter_trap(self, trap, pc);
-            }
+            Err(trap) => A::enter_trap(self, trap, pc),
         }
     }
 }

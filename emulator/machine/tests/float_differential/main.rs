@@ -12,19 +12,31 @@ use lithify_machine::float::{Flags, RoundingMode};
 use operands::Random;
 use oracle::{Oracle, Outcome, Record};
 
-const DEFAULT_CASES: usize = 1_500_000;
+/// What `make test` compares, and `make test-full`.
+const CASES: usize = 1_500_000;
+const ALL_CASES: usize = 30_000_000;
 const SEED: u64 = 0x5eed_f10a_7000_0001;
 /// Cases per exchange with the oracle, which bounds memory however many are asked for.
 const BATCH: usize = 1 << 18;
 
 #[test]
 fn results_and_flags_equal_qemu() {
+    compare("float_differential", CASES);
+}
+
+#[test]
+#[ignore = "slow: minutes of random operands"]
+fn results_and_flags_equal_qemu_thirty_million_times() {
+    compare("float_differential_all", ALL_CASES);
+}
+
+fn compare(name: &str, cases: usize) {
     let instructions = instructions();
-    let Some(oracle) = Oracle::build(&instructions) else {
+    let Some(oracle) = Oracle::build(name, &instructions) else {
         return;
     };
     let cases = std::env::var("LITHIFY_FLOAT_CASES")
-        .map_or(DEFAULT_CASES, |cases| cases.parse().expect("LITHIFY_FLOAT_CASES is a number"));
+        .map_or(cases, |cases| cases.parse().expect("LITHIFY_FLOAT_CASES is a number"));
     let mut random = Random::new(SEED);
     let mut left = cases;
     while left > 0 {

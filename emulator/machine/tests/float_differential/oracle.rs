@@ -35,15 +35,16 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    /// Compiles the program; `None`, and a message, without the tools for it.
-    pub(crate) fn build(instructions: &[Instruction]) -> Option<Self> {
+    /// Compiles the program; `None`, and a message, without the tools for it. `name` keeps
+    /// concurrent tests apart.
+    pub(crate) fn build(name: &str, instructions: &[Instruction]) -> Option<Self> {
         for tool in [COMPILER, EMULATOR] {
             if Command::new(tool).arg("--version").output().is_err() {
                 println!("skipped: {tool} is not installed");
                 return None;
             }
         }
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("float_differential");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&folder).expect("create the oracle's folder");
         std::fs::write(folder.join("cases.h"), cases(instructions)).expect("write cases.h");
         let program = folder.join("oracle");

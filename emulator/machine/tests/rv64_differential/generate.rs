@@ -88,6 +88,18 @@ impl Item {
 }
 
 impl Sequence {
+    /// Items that no jump leads over.
+    pub(crate) fn surely_executed(&self) -> impl Iterator<Item = &Item> {
+        let mut skipped_up_to = 0;
+        self.items.iter().enumerate().filter_map(move |(index, item)| {
+            let sure = index >= skipped_up_to;
+            if let Some(jump) = &item.jump {
+                skipped_up_to = skipped_up_to.max(index + 1 + jump.over);
+            }
+            sure.then_some(item)
+        })
+    }
+
     /// The code at `at`, which ends with a jump to `save`.
     pub(crate) fn code(&self, at: u64, save: u64) -> Vec<u8> {
         let mut code: Vec<u8> =

@@ -27,8 +27,9 @@ pub(crate) const WINDOW_BYTES: u64 = 256;
 pub(crate) const LAST_REGISTER: u64 = WINDOW + WINDOW_BYTES;
 const RECORDS: u64 = BASE + MAX_CODE + 2 * PAGE;
 
-/// Times every sequence runs, from where it stopped: the second time its code is decoded already.
-const PASSES: u64 = 2;
+/// Times every sequence runs, from where it stopped: after the first time its code is decoded already,
+/// and its operands are its own results.
+pub(crate) const PASSES: u64 = 8;
 
 /// Registers and memory, before or after.
 #[derive(Clone, PartialEq, Eq)]

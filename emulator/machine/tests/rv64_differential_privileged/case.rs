@@ -82,6 +82,8 @@ pub(crate) enum Snippet {
     RewriteItself,
     WriteCsrs,
     RewriteAtomically,
+    RewriteUnfenced,
+    ReservedPair,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -207,3 +207,12 @@ end:
     fence.i
     jalr a0
     ebreak
+    snippet                 /* RewriteUnfenced: as Rewrite, without the fence */
+    jalr a0
+    sw a1, 0(a2)
+    jalr a0
+    ebreak
+    snippet                 /* ReservedPair: a1 to a0, whose old value goes to a2 */
+    lr.d a2, (a0)
+    sc.d a3, a1, (a0)
+    ebreak

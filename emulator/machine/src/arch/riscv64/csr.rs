@@ -259,3 +259,19 @@ fn write_satp(core: &mut Core<Riscv64>, value: u64) {
 pub(super) fn root_table(satp: u64) -> Option<u64> {
     (satp >> SATP_MODE_SHIFT == SATP_SV39).then_some((satp & SATP_PPN) << 12)
 }
+
+/// Every field holds a value that it can be read back with.
+#[cfg(test)]
+pub(super) fn assert_legal(core: &Core<Riscv64>) {
+    let arch = &core.arch;
+    assert_eq!(arch.sstatus.0 & !Sstatus::WRITABLE, 0, "sstatus");
+    assert_eq!(arch.sie & !(SSI | STI | SEI), 0, "sie");
+    assert_eq!(arch.stvec & 2, 0, "stvec");
+    assert_eq!(arch.sepc & 1, 0, "sepc");
+    assert_eq!(arch.scounteren & !SCOUNTEREN_MASK, 0, "scounteren");
+    assert_eq!(arch.senvcfg & !SENVCFG_MASK, 0, "senvcfg");
+    let mode = arch.satp >> SATP_MODE_SHIFT;
+    assert!(mode == SATP_BARE || mode == SATP_SV39, "satp");
+    assert_eq!(arch.satp & !(0xf << SATP_MODE_SHIFT | SATP_PPN), 0, "satp");
+    assert!(!core.float_ready || arch.sstatus.float_is_dirty(), "float state changes unseen");
+}

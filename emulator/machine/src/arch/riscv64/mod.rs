@@ -4,6 +4,8 @@
 pub(crate) mod board;
 mod csr;
 pub mod platform;
+#[cfg(test)]
+mod random_code;
 mod sbi;
 mod sv39;
 mod system;

@@ -1,0 +1,217 @@
+//! Random pages as code, from random registers and CSRs, among random page tables: whatever runs, the
+//! machine neither panics nor hangs, and its state stays one that the manual allows.
+
+use std::rc::Rc;
+
+use lithify_isa::riscv64::all_encodings;
+
+use super::board::Board;
+use super::platform::{PLIC, RAM_BASE, RTC_BASE, VMGENID_BASE, virtio_base};
+use super::{Mode, Riscv64, csr};
+use crate::arena::PAGE_SIZE;
+use crate::bus::{GuestMemory, GuestPhysAddr};
+use crate::core::{Core, Pause};
+use crate::host::{Console, Entropy, Input, KernelLog, NoDisk};
+use crate::machine::Hosts;
+use crate::ram::Ram;
+use crate::time::Timekeeper;
+
+const PAGES: u64 = 32;
+/// The page-table root of machines that begin with paging on.
+const ROOT: u64 = RAM_BASE + (PAGES - 1) * PAGE_SIZE as u64;
+/// Instructions of one run, and runs of one machine.
+const GRANTED: u64 = 2000;
+const RUNS: usize = 8;
+const MACHINES: u64 = 300;
+const ALL_MACHINES: u64 = 20_000;
+const SEED: u64 = 0x5eed_c0de_0000_0001;
+
+/// A splitmix64 generator.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len() as u64) as usize]
+    }
+
+    /// An address in RAM, of a device, or anywhere.
+    fn address(&mut self) -> u64 {
+        match self.below(8) {
+            0 => self.next(),
+            1 => {
+                let devices = [PLIC.start, RTC_BASE, VMGENID_BASE, virtio_base(0), virtio_base(3)];
+                self.pick(&devices) + self.below(0x1000)
+            }
+            2 => RAM_BASE + (self.below(PAGES) << 12) + 0xff0 + self.below(16),
+            _ => RAM_BASE + self.below(PAGES << 12),
+        }
+    }
+
+    /// An instruction that exists, a CSR access to a CSR that exists, or noise.
+    fn instruction(&mut self) -> u32 {
+        const CSRS: [u32; 20] = [
+            0x001, 0x002, 0x003, 0x100, 0x104, 0x105, 0x106, 0x10a, 0x140, 0x141, 0x142, 0x143,
+            0x144, 0x14d, 0x180, 0xc00, 0xc01, 0xc02, 0x7c0, 0xf11,
+        ];
+        let noise = self.next() as u32;
+        match self.below(16) {
+            0 => noise,
+            1 => self.pick(&CSRS) << 20 | (noise & 0xf_8f80) | (1 + noise % 7) << 12 | 0x73,
+            _ => {
+                let count = all_encodings().count() as u64;
+                let encoding = all_encodings().nth(self.below(count) as usize).expect("counted");
+                encoding.bits | noise & !encoding.mask
+            }
+        }
+    }
+}
+
+struct Absent;
+
+impl Console for Absent {
+    fn write(&mut self, _port: u32, bytes: &[u8]) -> usize {
+        bytes.len()
+    }
+
+    fn read(&mut self, _port: u32, _into: &mut [u8]) -> Input {
+        Input::Empty
+    }
+}
+
+impl Entropy for Absent {
+    fn fill(&mut self, into: &mut [u8]) {
+        into.fill(7);
+    }
+}
+
+impl KernelLog for Absent {
+    fn write(&mut self, _bytes: &[u8]) {}
+}
+
+fn machine(random: &mut Random) -> Core<Riscv64> {
+    let time = Rc::new(Timekeeper::new(0));
+    let hosts = Hosts {
+        console: Box::new(Absent),
+        entropy: Box::new(Absent),
+        disk: Box::new(NoDisk),
+        kernel_log: Box::new(Absent),
+        link: None,
+    };
+    let board = Board::new(hosts, &["port"], &time);
+    let ram = Ram::new(RAM_BASE, PAGES * PAGE_SIZE as u64);
+    let mut core = Core::new(ram, board, time, Riscv64::new());
+    fill(&mut core, random);
+    let entry = RAM_BASE + (random.below(PAGES << 12) & !1);
+    core.reset(entry, random.address());
+    for register in 1..32 {
+        core.x[register] = if random.below(4) == 0 { random.next() } else { random.address() };
+        core.f[register] = random.next();
+    }
+    set_csrs(&mut core, random);
+    core
+}
+
+/// Code, and on the last page entries of a page table: gigapages over all of RAM, and noise.
+fn fill(core: &mut Core<Riscv64>, random: &mut Random) {
+    let mut page = Vec::with_capacity(PAGE_SIZE + 4);
+    for number in 0..PAGES - 1 {
+        page.clear();
+        while page.len() < PAGE_SIZE {
+            let instruction = random.instruction();
+            let length = if instruction & 3 == 3 { 4 } else { 2 };
+            page.extend_from_slice(&instruction.to_le_bytes()[..length]);
+        }
+        let at = GuestPhysAddr(RAM_BASE + (number << 12));
+        core.ram.write(at, &page[..PAGE_SIZE]).expect("inside RAM");
+    }
+    for entry in 0..512 {
+        let gigapage = RAM_BASE >> 12 << 10;
+        let pte = match random.below(4) {
+            0 => random.next(),
+            1 => ((RAM_BASE >> 12) + random.below(PAGES)) << 10 | random.below(256),
+            _ => gigapage | 0xcf | random.below(2) << 4,
+        };
+        core.ram.write(GuestPhysAddr(ROOT + 8 * entry), &pte.to_le_bytes()).expect("inside RAM");
+    }
+}
+
+fn set_csrs(core: &mut Core<Riscv64>, random: &mut Random) {
+    if random.below(3) == 0 {
+        core.arch.satp = csr::SATP_SV39 << 60 | ROOT >> 12;
+    }
+    // Through the guest's own instruction: only what a guest can write gets there.
+    for number in [0x100u32, 0x104, 0x105, 0x106, 0x10a, 0x140, 0x141, 0x14d, 0x003] {
+        const CSRRW_A0: u32 = 10 << 15 | 1 << 12 | 0x73;
+        core.x[10] = if number == 0x105 { random.address() } else { random.next() };
+        // An access that is not allowed now is a case as well.
+        let _ = csr::execute(core, number << 20 | CSRRW_A0);
+    }
+    if random.below(4) == 0 {
+        core.arch.mode = Mode::User;
+    }
+    csr::select_view(core);
+    // Setting the timer asks for a pause.
+    core.run(0);
+}
+
+/// One grant at a time, as the machine's slices are.
+fn run(core: &mut Core<Riscv64>) {
+    for _ in 0..RUNS {
+        let before = core.instret();
+        core.poll_devices();
+        let now = core.now_ns();
+        core.arch.update_timer(now);
+        let pause = core.run(GRANTED);
+        assert_legal(core);
+        let retired = core.instret() - before;
+        match pause {
+            Pause::Halted(_) => return,
+            Pause::Idle => core.time.skip(1_000_000),
+            Pause::Granted => assert!(retired > 0, "nothing retired at {:#x}", core.pc),
+        }
+        assert!(retired < 2 * GRANTED, "{retired} instructions for {GRANTED}");
+        core.trim_code();
+    }
+}
+
+fn assert_legal(core: &mut Core<Riscv64>) {
+    assert_eq!(core.x[0], 0, "x0");
+    assert_eq!(core.pc & 1, 0, "pc {:#x}", core.pc);
+    assert!(core.frm < 8 && core.fflags.bits() < 32, "fcsr");
+    csr::assert_legal(core);
+    for page in 0..PAGES as usize {
+        if core.ram.has_code(page) {
+            let host = core.ram.page(page);
+            assert!(!core.tlb.lets_write(host), "stores to code on page {page} would go unseen");
+        }
+    }
+}
+
+fn survive(machines: u64) {
+    for number in 0..machines {
+        let mut random = Random(SEED.wrapping_add(number << 32));
+        run(&mut machine(&mut random));
+    }
+}
+
+#[test]
+fn random_code_and_csrs_leave_a_legal_state() {
+    survive(MACHINES);
+}
+
+#[test]
+#[ignore = "slow: minutes of random code"]
+fn random_code_and_csrs_leave_a_legal_state_twenty_thousand_times() {
+    survive(ALL_MACHINES);
+}
