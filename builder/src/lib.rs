@@ -30,6 +30,7 @@ mod parser;
 mod plan;
 mod progress;
 mod schedule;
+mod secret;
 mod source;
 mod source_tree;
 
@@ -43,7 +44,7 @@ pub use cancel::Cancel;
 pub use context::ContextError;
 pub use dockerfile::{Dockerfile, Step};
 pub use error::{Error, ErrorKind, Hint};
-pub use exec::ExecError;
+pub use exec::{ExecError, MountProblem};
 pub use expand::ExpandError;
 pub use export::{UnpackError, unpack, write_tar};
 pub use ignore::IgnoreError;
@@ -53,10 +54,11 @@ pub use instruction::{
     MountKind, NetworkMode, OnBuild, Pairs, Run, SecurityMode, Sharing, Transfer, TransferKind,
 };
 pub use machine::{MachineError, RunMachine};
-pub use options::{DockerfileInput, Options};
+pub use options::{DockerfileInput, Entitlements, ExtraHost, HostAddress, Options};
 pub use parser::{Directives, Heredoc, Pair, ParseError};
 pub use plan::PlanError;
 pub use progress::{Event, Progress, StepId, Warning};
+pub use secret::Secret;
 pub use source::{SourceFile, Span};
 
 /// What a build made.

@@ -1,6 +1,7 @@
 //! What to build.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use lithify_image::Platform;
 use crate::cache::CacheOptions;
 use crate::cancel::Cancel;
 use crate::images::ImageSource;
+use crate::instruction::NetworkMode;
 use crate::machine::RunMachine;
+use crate::secret::Secret;
 
 /// Where the Dockerfile is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,6 +25,33 @@ pub enum DockerfileInput {
     Path(PathBuf),
     /// These bytes, for example from standard input.
     Bytes(Vec<u8>),
+}
+
+/// What a Dockerfile may ask for only if whoever builds it says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Entitlements {
+    /// `network.host`: RUN reaches all that the host does, its loopback interface too.
+    pub network_host: bool,
+    /// `security.insecure`: RUN's root keeps all capabilities.
+    pub security_insecure: bool,
+}
+
+/// A name in `/etc/hosts`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtraHost {
+    /// The name.
+    pub name: String,
+    /// What it means.
+    pub address: HostAddress,
+}
+
+/// What a name in `/etc/hosts` means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostAddress {
+    /// An address.
+    Ip(IpAddr),
+    /// `host-gateway`: the host's loopback interface, which commands otherwise do not reach.
+    Gateway,
 }
 
 /// What to build.
@@ -49,6 +79,14 @@ pub struct Options {
     pub machine: Option<RunMachine>,
     /// Where images come from that no context stands in for; without it they are errors.
     pub images: Option<Arc<dyn ImageSource>>,
+    /// Secrets by their names.
+    pub secrets: BTreeMap<String, Secret>,
+    /// What RUN reaches where it does not say.
+    pub network: NetworkMode,
+    /// Names that RUN's commands find in `/etc/hosts`, in this order.
+    pub hosts: Vec<ExtraHost>,
+    /// What the Dockerfile may ask for.
+    pub allow: Entitlements,
     /// Stops the build.
     pub cancel: Cancel,
     /// What is taken from and given to caches.
@@ -71,6 +109,10 @@ impl Options {
             source_date_epoch: 0,
             machine: None,
             images: None,
+            secrets: BTreeMap::new(),
+            network: NetworkMode::Default,
+            hosts: Vec::new(),
+            allow: Entitlements::default(),
             cancel: Cancel::default(),
             cache: CacheOptions::default(),
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),

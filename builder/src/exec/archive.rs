@@ -74,11 +74,7 @@ pub(crate) fn unpack(content: &Content, name: &Path, store: &Store) -> Result<Op
     Ok(Some(tree))
 }
 
-fn expand(
-    reader: Box<dyn Read>,
-    compressed: u64,
-    store: &Store,
-) -> io::Result<Blob> {
+fn expand(reader: Box<dyn Read>, compressed: u64, store: &Store) -> io::Result<Blob> {
     let limit = compressed.saturating_mul(MAX_EXPANSION_RATIO).max(EXPANSION_FLOOR_BYTES);
     let mut limited = Limited { input: reader, left: limit.min(MAX_LAYER_BYTES) };
     let mut file = tempfile::tempfile_in(store.temporary())?;

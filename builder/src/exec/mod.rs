@@ -40,9 +40,10 @@ use crate::source::Span;
 pub(crate) use archive::unpack as read_archive;
 use base::OpenedContext;
 pub(crate) use files::Files;
-pub(crate) use run::{
-    Ended, Executor, Finished, Job, JobMount, JobMountKind, JobNetwork, Stream,
-};
+#[cfg(test)]
+pub(crate) use run::Command;
+pub use run::MountProblem;
+pub(crate) use run::{Ended, Executor, Finished, Job, JobMount, JobMountKind, JobNetwork, Stream};
 pub(crate) use state::StageState;
 
 /// Why an instruction cannot be applied.
@@ -52,11 +53,27 @@ pub enum ExecError {
     /// RUN without [`Options::machine`].
     #[error("RUN needs a machine to execute in, and this build was given none")]
     NoMachine,
-    /// A flag of RUN that is understood and cannot be done.
-    #[error("RUN {flag}: not yet supported")]
-    RunFlag {
-        /// The flag with its value.
-        flag: String,
+    /// A device for RUN: the machine has none of the host's.
+    #[error("RUN --device={device}: the machine that executes RUN has no devices of the host")]
+    Device {
+        /// What was asked for.
+        device: String,
+    },
+    /// What RUN wants is not the Dockerfile's to decide.
+    #[error("RUN {flag} has to be allowed: pass --allow {entitlement}")]
+    NotAllowed {
+        /// The flag.
+        flag: &'static str,
+        /// What allows it.
+        entitlement: &'static str,
+    },
+    /// A mount that cannot be made.
+    #[error("--mount={mount}: {problem}")]
+    Mount {
+        /// The mount, its variables expanded.
+        mount: String,
+        /// What is wrong.
+        problem: MountProblem,
     },
     /// RUN's command failed.
     #[error("process {process:?} did not complete successfully: exit code: {code}")]

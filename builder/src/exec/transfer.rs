@@ -54,7 +54,7 @@ struct FoundAll {
 }
 
 /// Where files come from.
-enum Source<'a> {
+pub(super) enum Source<'a> {
     Local(&'a LocalContext),
     Stage(Arc<StageState>),
     Context(Arc<OpenedContext>),
@@ -62,7 +62,7 @@ enum Source<'a> {
 }
 
 impl Source<'_> {
-    fn files(&self) -> Result<SourceTree<'_>, Error> {
+    pub(super) fn files(&self) -> Result<SourceTree<'_>, Error> {
         Ok(match self {
             Self::Local(context) => SourceTree::Local(context),
             Self::Stage(state) => SourceTree::Tree(state.files.tree()?),
@@ -75,7 +75,7 @@ impl Source<'_> {
     }
 
     /// What stands for all files of a stage or image, without a look at them.
-    fn chain(&self) -> Option<&Digest> {
+    pub(super) fn chain(&self) -> Option<&Digest> {
         match self {
             Self::Stage(state) => Some(state.files.chain()),
             Self::Context(context) => match &**context {
@@ -232,7 +232,11 @@ impl Applier<'_> {
     }
 
     /// Builds or opens what `--from` names in the stage `stage`.
-    fn source(&self, stage: usize, origin: Option<&Origin>) -> Result<Source<'_>, Error> {
+    pub(super) fn source(
+        &self,
+        stage: usize,
+        origin: Option<&Origin>,
+    ) -> Result<Source<'_>, Error> {
         Ok(match origin {
             None => Source::Local(self.context),
             Some(Origin::Scratch) => Source::Empty,
@@ -388,7 +392,7 @@ fn find(
     Ok(items)
 }
 
-fn missing(source: SourceTree<'_>, text: &str, place: &str) -> Result<ExecError, Error> {
+pub(super) fn missing(source: SourceTree<'_>, text: &str, place: &str) -> Result<ExecError, Error> {
     let path = clean(Path::new(text));
     if let SourceTree::Local(context) = source
         && context.hides(&path)
@@ -402,7 +406,7 @@ fn missing(source: SourceTree<'_>, text: &str, place: &str) -> Result<ExecError,
 }
 
 /// Without `.`, and with `..` resolved as far as the root.
-fn clean(path: &Path) -> PathBuf {
+pub(super) fn clean(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
     for component in path.components() {
         match component {
@@ -416,7 +420,7 @@ fn clean(path: &Path) -> PathBuf {
     clean
 }
 
-fn absolute(working_dir: &str, path: &str) -> PathBuf {
+pub(super) fn absolute(working_dir: &str, path: &str) -> PathBuf {
     let joined = Path::new("/").join(working_dir).join(path);
     Path::new("/").join(clean(&joined))
 }

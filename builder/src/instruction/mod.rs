@@ -12,6 +12,7 @@ mod transfer;
 pub use command::{CommandLine, NetworkMode, Run, SecurityMode};
 pub use from::From;
 pub use health::HealthCheck;
+pub(crate) use mount::parse as parse_mount;
 pub use mount::{Mount, MountKind, Sharing};
 pub use pairs::{ArgDeclaration, Pairs};
 pub use settings::OnBuild;

@@ -87,7 +87,8 @@ pub struct Mount {
     pub env: Option<String>,
 }
 
-pub(super) fn parse(text: &str) -> Result<Mount, InstructionError> {
+/// Reads the fields of a mount.
+pub(crate) fn parse(text: &str) -> Result<Mount, InstructionError> {
     let mut mount = Mount { text: text.to_owned(), ..Mount::default() };
     for field in csv(text) {
         let (name, value) = match field.split_once('=') {

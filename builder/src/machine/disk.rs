@@ -6,8 +6,8 @@ use lithify_control::Volume;
 use lithify_machine::host::BlockSource;
 use lithify_rootfs::{SquashfsOptions, SquashfsView, Tree};
 
-use super::host::Faults;
 use super::MachineError;
+use super::host::Faults;
 use crate::exec::{Job, JobMountKind};
 
 /// File systems on one disk: the kernel numbers so many partitions, the disk itself being one.
@@ -43,8 +43,8 @@ impl Disk {
         if self.parts.len() == MAX_VOLUMES {
             return Err(MachineError::TooManyVolumes { limit: MAX_VOLUMES });
         }
-        let (view, _) = SquashfsView::new(tree, &SquashfsOptions::default())
-            .map_err(MachineError::RootDisk)?;
+        let (view, _) =
+            SquashfsView::new(tree, &SquashfsOptions::default()).map_err(MachineError::RootDisk)?;
         let offset = self.len;
         self.len += view.len();
         self.parts.push(Part { offset, view });

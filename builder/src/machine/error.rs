@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use lithify_control::wire::WireError;
 use lithify_machine::{BootError, Halt};
 
-
 /// What is wrong with the machine that RUN executes in, not with the command.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

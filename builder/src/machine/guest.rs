@@ -15,7 +15,7 @@ use crate::cancel::Cancel;
 use crate::exec::{Ended, Finished, Job, JobMount, JobMountKind, Stream};
 
 /// The name that a command sees as its host's: the same in every build.
-const HOSTNAME: &[u8] = b"lithify";
+const HOSTNAME: &str = "lithify";
 
 /// How long the host sleeps at most while the guest does: a build that is canceled ends by then.
 const CANCEL_PERIOD: Duration = Duration::from_millis(50);
@@ -43,13 +43,13 @@ impl Guest {
         let ports = Ports::new(scratch.to_owned(), 1 + caches, faults.clone());
         let mut randomness = Randomness::open(faults.clone())?;
         let disk = Disk::of(job)?;
-        let uplink = Uplink::open(job.network, randomness.array())?;
+        let uplink = Uplink::open(job, randomness.array())?;
         let request = StartRequest {
             env: bytes(&job.command.env),
             cwd: job.command.cwd.clone().into_bytes(),
             user: job.command.user.clone().into_bytes(),
-            hostname: HOSTNAME.to_vec(),
-            mounts: network::files(job.network, HOSTNAME).into_iter().chain(mounts(job)).collect(),
+            hostname: HOSTNAME.into(),
+            mounts: network::files(job, HOSTNAME).into_iter().chain(mounts(job)).collect(),
             volumes: disk.volumes(),
             network: uplink.as_ref().map(|_| network::interface()),
             privileged: job.is_privileged,

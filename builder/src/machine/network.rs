@@ -10,7 +10,8 @@ use lithify_net::{Access, Gateway, MTU, PLAN, Settings, SharedGateway, StdSocket
 
 use super::MachineError;
 use super::host::failed;
-use crate::exec::JobNetwork;
+use crate::exec::{Job, JobNetwork};
+use crate::options::HostAddress;
 
 /// Where the host lists its name servers.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -21,9 +22,11 @@ pub(super) struct Uplink(SharedGateway<StdSockets>);
 
 impl Uplink {
     /// The network of one machine, if it has one. `seed` is random.
-    pub(super) fn open(network: JobNetwork, seed: [u8; 8]) -> Result<Option<Self>, MachineError> {
-        let access = match network {
+    pub(super) fn open(job: &Job<'_>, seed: [u8; 8]) -> Result<Option<Self>, MachineError> {
+        let names_host = job.hosts.iter().any(|host| host.address == HostAddress::Gateway);
+        let access = match job.network {
             JobNetwork::None => return Ok(None),
+            JobNetwork::Default if names_host => Access::Gateway,
             JobNetwork::Default => Access::Outside,
             JobNetwork::Host => Access::Host,
         };
@@ -63,26 +66,72 @@ pub(super) fn interface() -> Network {
 
 /// The files that tell a command called `hostname` where it is. With the host's network, the host
 /// has the name that other builders give it.
-pub(super) fn files(network: JobNetwork, hostname: &[u8]) -> [Mount; 3] {
-    let hostname = String::from_utf8_lossy(hostname);
+pub(super) fn files(job: &Job<'_>, hostname: &str) -> [Mount; 2] {
     let mut hosts = format!(
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n"
     );
-    if network == JobNetwork::Host {
+    if job.network == JobNetwork::Host {
         hosts += &format!("{}\thost.docker.internal\n", PLAN.gateway_v4);
     }
-    let resolv_conf = match network {
+    for host in job.hosts {
+        let address = match host.address {
+            HostAddress::Ip(address) => address,
+            HostAddress::Gateway => PLAN.gateway_v4.into(),
+        };
+        hosts += &format!("{address}\t{}\n", host.name);
+    }
+    let resolv_conf = match job.network {
         JobNetwork::None => String::new(),
         _ => format!("nameserver {}\n", PLAN.dns_v4),
     };
-    [
-        file("/etc/hostname", format!("{hostname}\n")),
-        file("/etc/hosts", hosts),
-        file("/etc/resolv.conf", resolv_conf),
-    ]
+    [file("/etc/hosts", hosts), file("/etc/resolv.conf", resolv_conf)]
 }
 
 fn file(target: &str, content: String) -> Mount {
     let kind = MountKind::File { content: content.into_bytes(), mode: 0o644, uid: 0, gid: 0 };
     Mount { target: target.into(), kind }
+}
+
+#[cfg(test)]
+mod tests {
+    use lithify_rootfs::Tree;
+
+    use super::*;
+    use crate::cancel::Cancel;
+    use crate::exec::Command;
+    use crate::options::ExtraHost;
+
+    fn hosts_and_servers(network: JobNetwork) -> (String, String) {
+        let host = |name: &str, address| ExtraHost { name: name.into(), address };
+        let hosts = [
+            host("other", HostAddress::Ip([192, 0, 2, 1].into())),
+            host("here", HostAddress::Gateway),
+        ];
+        let (argv, env) = (Vec::new(), Vec::new());
+        let job = Job {
+            tree: &Tree::new(),
+            command: &Command { argv, env, cwd: String::new(), user: String::new() },
+            mounts: &[],
+            network,
+            hosts: &hosts,
+            is_privileged: false,
+            cancel: &Cancel::default(),
+        };
+        let text = |mount: &Mount| match &mount.kind {
+            MountKind::File { content, .. } => String::from_utf8(content.clone()).unwrap(),
+            _ => panic!("no file"),
+        };
+        let [hosts, servers] = files(&job, "box");
+        (text(&hosts), text(&servers))
+    }
+
+    #[test]
+    fn files_follow_the_network() {
+        let (hosts, servers) = hosts_and_servers(JobNetwork::Default);
+        assert!(hosts.ends_with("127.0.1.1\tbox\n192.0.2.1\tother\n10.0.2.2\there\n"), "{hosts}");
+        assert_eq!(servers, "nameserver 10.0.2.3\n");
+        let (hosts, _) = hosts_and_servers(JobNetwork::Host);
+        assert!(hosts.contains("10.0.2.2\thost.docker.internal\n"), "{hosts}");
+        assert_eq!(hosts_and_servers(JobNetwork::None).1, "");
+    }
 }

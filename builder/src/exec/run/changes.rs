@@ -16,15 +16,13 @@ use crate::exec::ExecError;
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
-/// Reads the changes; those at and below `hidden`, a relative path, are left out.
-pub(super) fn read(tar: &Blob, hidden: &Path, epoch: u32) -> Result<LayerBuilder, Error> {
-    let mut layer = LayerBuilder::new(Some(epoch));
+/// Reads the changes; none of them is later than `epoch`.
+pub(super) fn read(tar: &Blob, epoch: Option<u32>) -> Result<LayerBuilder, Error> {
+    let mut layer = LayerBuilder::new(epoch);
     for entry in TarEntries::new(tar.clone(), tar.name().to_owned()) {
         let entry = entry?;
         let path = Path::new(OsStr::from_bytes(&entry.path));
-        if !path.starts_with(hidden) {
-            add(&mut layer, tar, path, &entry)?;
-        }
+        add(&mut layer, tar, path, &entry)?;
     }
     Ok(layer)
 }

@@ -5,6 +5,7 @@ use lithify_rootfs::Tree;
 
 use crate::cancel::Cancel;
 use crate::machine::MachineError;
+use crate::options::ExtraHost;
 
 /// A command and its circumstances.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub(crate) struct Job<'a> {
     pub(crate) mounts: &'a [JobMount],
     /// What the command reaches.
     pub(crate) network: JobNetwork,
+    /// Names that the command finds in its `/etc/hosts`.
+    pub(crate) hosts: &'a [ExtraHost],
     /// Root keeps all capabilities.
     pub(crate) is_privileged: bool,
     /// Ends the job early.
@@ -94,6 +97,17 @@ pub(crate) enum JobNetwork {
     Default,
     /// Other hosts, and this one's loopback interface.
     Host,
+}
+
+impl JobNetwork {
+    /// As in the Dockerfile.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Default => "default",
+            Self::Host => "host",
+        }
+    }
 }
 
 /// Where output comes from.
