@@ -8,6 +8,7 @@ use super::memory::MemorySockets;
 use crate::packet::{self, Ends, Packet};
 use crate::plan::PLAN;
 use crate::policy::Access;
+use crate::sockets::Sockets;
 use crate::udp::{MAPPING_IDLE, MAX_MAPPINGS};
 
 const RESOLVERS: [&str; 2] = ["127.0.0.53:53", "[::1]:53"];
@@ -22,7 +23,7 @@ fn pair(access: Access) -> (Pair<MemorySockets>, MemorySockets) {
 }
 
 /// A frame with a datagram of the guest.
-fn datagram(guest_port: u16, to: SocketAddr, payload: &[u8]) -> Vec<u8> {
+pub(super) fn datagram(guest_port: u16, to: SocketAddr, payload: &[u8]) -> Vec<u8> {
     let guest =
         if to.is_ipv4() { PLAN.guest_v4.into() } else { std::net::IpAddr::from(PLAN.guest_v6) };
     let mut bytes = vec![0; lithify_machine::devices::virtio::MAX_FRAME_LEN];
@@ -35,7 +36,7 @@ fn datagram(guest_port: u16, to: SocketAddr, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The datagrams that arrived in the guest: sender, port, payload.
-fn arrived(pair: &mut Pair<MemorySockets>) -> Vec<(SocketAddr, u16, Vec<u8>)> {
+pub(super) fn arrived<S: Sockets>(pair: &mut Pair<S>) -> Vec<(SocketAddr, u16, Vec<u8>)> {
     let swap = |frame: &Vec<u8>| {
         // Parsed as the guest's own by giving it the guest's address as source.
         let v4 = frame[12..14] == [8, 0];

@@ -242,3 +242,21 @@ fn datagrams_cross_published_ports() {
     let frame = pair.other.pop().unwrap();
     assert!(frame[14 + 28..] == [9; 60_000]);
 }
+
+#[test]
+fn names_are_looked_up_at_the_host_s_server() {
+    let resolver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let at = resolver.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        let mut request = [0; 512];
+        let (len, from) = resolver.recv_from(&mut request).unwrap();
+        request[..len].reverse();
+        resolver.send_to(&request[..len], from).unwrap();
+    });
+    let mut pair = Pair::new(StdSockets::new().unwrap(), Access::Outside, &[at]);
+    let dns = SocketAddr::from((crate::PLAN.dns_v4, 53));
+    pair.raw(super::datagrams::datagram(4000, dns, b"name"));
+    until(&mut pair, |pair| !pair.other.is_empty());
+    assert_eq!(super::datagrams::arrived(&mut pair), [(dns, 4000, b"eman".to_vec())]);
+    server.join().unwrap();
+}
