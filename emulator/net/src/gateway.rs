@@ -13,7 +13,7 @@ use crate::policy::{Access, Target};
 use crate::publish::{Listeners, Published};
 use crate::queue::FrameQueue;
 use crate::sockets::{SocketId, Sockets};
-use crate::tcp::{Connections, Opening};
+use crate::tcp::{Connections, Refusal};
 use crate::udp::Mappings;
 
 /// How a gateway behaves.
@@ -137,9 +137,9 @@ impl<S: Sockets> Gateway<S> {
             return self.connections.packet(packet, now, &mut self.frames);
         };
         match self.connections.open(&mut self.sockets, ends, target, packet) {
-            Ok(Opening::Waits) => {}
-            Ok(Opening::Unreachable(reason)) => unreachable(&mut self.frames, packet, reason),
-            Err(_) => self.connections.packet(packet, now, &mut self.frames),
+            Ok(()) => {}
+            Err(Refusal::Unreachable(reason)) => unreachable(&mut self.frames, packet, reason),
+            Err(Refusal::Reset) => self.connections.packet(packet, now, &mut self.frames),
         }
     }
 

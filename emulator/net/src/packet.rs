@@ -3,6 +3,7 @@
 //! TCP is left to the stack; everything else is simple enough to answer by hand. Frames of the
 //! guest are hostile: what is not exactly one of the shapes below is nothing.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use lithify_machine::devices::virtio::{MAC as GUEST_MAC, MAX_FRAME_LEN};
@@ -272,6 +273,19 @@ pub(crate) enum Unreachable {
 }
 
 impl Unreachable {
+    /// What an error of the host's socket is in ICMP, if anything.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        match error.kind() {
+            io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => {
+                Some(Self::Network)
+            }
+            io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut => Some(Self::Host),
+            io::ErrorKind::ConnectionRefused => Some(Self::Port),
+            io::ErrorKind::PermissionDenied => Some(Self::Prohibited),
+            _ => None,
+        }
+    }
+
     fn v4(self) -> Icmpv4DstUnreachable {
         match self {
             Self::Network => Icmpv4DstUnreachable::NetUnreachable,

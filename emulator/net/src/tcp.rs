@@ -36,13 +36,22 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_PORT: u16 = 49_152;
 const PORTS: u16 = u16::MAX - FIRST_PORT;
 
-/// What happens to a `SYN` of the guest.
+/// How the guest learns that a connection cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Opening {
-    /// It waits for the host, or for the guest to repeat it.
-    Waits,
-    /// It is answered with an ICMP error.
+pub(crate) enum Refusal {
+    /// By a reset, as from a port on which nobody listens.
+    Reset,
+    /// By an ICMP error.
     Unreachable(Unreachable),
+}
+
+impl Refusal {
+    fn of(error: &io::Error) -> Self {
+        match Unreachable::of(error) {
+            None | Some(Unreachable::Port) => Self::Reset,
+            Some(reason) => Self::Unreachable(reason),
+        }
+    }
 }
 
 /// All connections.
@@ -92,23 +101,20 @@ impl Connections {
         self.flows.contains_key(ends)
     }
 
-    /// Begins the connection on the host that the guest's `syn` asks for.
+    /// Begins the connection on the host that the guest's `syn` asks for. Without room it is not
+    /// heard: the guest will repeat it.
     pub(crate) fn open(
         &mut self,
         sockets: &mut dyn Sockets,
         ends: Ends,
         target: SocketAddr,
         syn: &[u8],
-    ) -> Result<Opening, io::Error> {
-        if !self.has_room() {
-            return Ok(Opening::Waits);
+    ) -> Result<(), Refusal> {
+        if self.has_room() {
+            let host = sockets.connect(target).map_err(|error| Refusal::of(&error))?;
+            self.add(Flow { ends, host, stage: Stage::Connecting { syn: syn.to_vec() } });
         }
-        let host = match sockets.connect(target) {
-            Ok(host) => host,
-            Err(error) => return unreachable(error).map(Opening::Unreachable),
-        };
-        self.add(Flow { ends, host, stage: Stage::Connecting { syn: syn.to_vec() } });
-        Ok(Opening::Waits)
+        Ok(())
     }
 
     fn add(&mut self, flow: Flow) {
@@ -218,9 +224,9 @@ impl Connections {
                     Ok(()) => self.accept(ends, &syn, sockets, now, frames),
                     Err(error) => {
                         self.remove(ends, sockets, true);
-                        match unreachable(error) {
-                            Ok(reason) => failed(frames, &syn, reason),
-                            Err(_) => self.packet(&syn, now, frames),
+                        match Refusal::of(&error) {
+                            Refusal::Unreachable(reason) => failed(frames, &syn, reason),
+                            Refusal::Reset => self.packet(&syn, now, frames),
                         }
                     }
                 }
@@ -307,16 +313,4 @@ fn endpoint(addr: SocketAddr) -> IpEndpoint {
 
 fn is_would_block(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
-}
-
-/// What an error of the host's connection is in ICMP; errors that are none come back.
-fn unreachable(error: io::Error) -> Result<Unreachable, io::Error> {
-    match error.kind() {
-        io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => {
-            Ok(Unreachable::Network)
-        }
-        io::ErrorKind::HostUnreachable | io::ErrorKind::TimedOut => Ok(Unreachable::Host),
-        io::ErrorKind::PermissionDenied => Ok(Unreachable::Prohibited),
-        _ => Err(error),
-    }
 }

@@ -86,7 +86,7 @@ impl Mappings {
         let mapping = self.mapping(sockets, (ends.guest, target.is_ipv6()))?;
         mapping.remember(Peer { on_host: target, in_guest: ends.remote });
         match sockets.send_to(mapping.socket, payload, target) {
-            Err(error) => unreachable(&error).map_or(Ok(()), Err),
+            Err(error) => Unreachable::of(&error).map_or(Ok(()), Err),
             Ok(()) => Ok(()),
         }
     }
@@ -233,16 +233,4 @@ impl Mappings {
 fn any(v6: bool) -> SocketAddr {
     let ip: IpAddr = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
     SocketAddr::new(ip, 0)
-}
-
-fn unreachable(error: &io::Error) -> Option<Unreachable> {
-    match error.kind() {
-        io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => {
-            Some(Unreachable::Network)
-        }
-        io::ErrorKind::HostUnreachable => Some(Unreachable::Host),
-        io::ErrorKind::ConnectionRefused => Some(Unreachable::Port),
-        io::ErrorKind::PermissionDenied => Some(Unreachable::Prohibited),
-        _ => None,
-    }
 }
