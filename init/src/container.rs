@@ -9,7 +9,7 @@ use crate::mounts::Mounts;
 use crate::program::Program;
 use crate::renew::Devices;
 use crate::streams::TheirEnds;
-use crate::{capability, dev, freeze, identity};
+use crate::{capability, dev, freeze, host_mounts, identity};
 use lithify_control::{Frame, StartRequest, exit_code};
 use rustix::fs::{Gid, Mode, Uid};
 use rustix::io::Errno;
@@ -143,6 +143,7 @@ impl Prepared {
             .accounts
             .resolve(&request.user)
             .map_err(|error| Failure::start(error.to_string()))?;
+        host_mounts::attach(&request.mounts, &account, &request.cwd)?;
         if request.export {
             exports.begin()?;
         }

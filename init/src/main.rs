@@ -24,6 +24,7 @@ mod error;
 mod export;
 mod flow;
 mod freeze;
+mod host_mounts;
 mod identity;
 mod image;
 mod ioctl;

@@ -49,7 +49,7 @@ impl Mounts {
         make_directory(SOURCES, 0o700).during(|| format!("make {SOURCES}"))?;
         let mut prepared = Self::default();
         for (number, mount) in mounts.iter().enumerate() {
-            let source = prepared.source(number, &mount.kind)?;
+            let Some(source) = prepared.source(number, &mount.kind)? else { continue };
             let tree = detach(&source).during(|| format!("open {}", source.display()))?;
             prepared.detached.push(Detached {
                 target: OsStr::from_bytes(&mount.target).into(),
@@ -60,7 +60,7 @@ impl Mounts {
         Ok(prepared)
     }
 
-    fn source(&mut self, number: usize, kind: &MountKind) -> Result<PathBuf, Error> {
+    fn source(&mut self, number: usize, kind: &MountKind) -> Result<Option<PathBuf>, Error> {
         let own = format!("{SOURCES}/{number}");
         match kind {
             MountKind::Bind { volume, file, writable } => {
@@ -69,22 +69,24 @@ impl Mounts {
                     let lower = volumes::path(*volume);
                     source = Overlay::mount(&lower, &format!("mount{number}"))?.merged.into();
                 }
-                Ok(file.iter().fold(source, |source, file| source.join(OsStr::from_bytes(file))))
+                Ok(Some(file.iter().fold(source, |source, file| source.join(OsStr::from_bytes(file)))))
             }
             MountKind::Cache { volume } => {
                 let name = format!("mount{number}");
                 let overlay = Overlay::mount(&volumes::path(*volume), &name)?;
                 let source = PathBuf::from(&overlay.merged);
                 self.caches.push(overlay);
-                Ok(source)
+                Ok(Some(source))
             }
             MountKind::Tmpfs { size } => {
                 make_tmpfs(&own, *size).during(|| format!("mount tmpfs on {own}"))?;
-                Ok(own.into())
+                Ok(Some(own.into()))
             }
+            // Left to the container's process.
+            MountKind::Host { .. } => Ok(None),
             MountKind::File { content, mode, uid, gid } => {
                 make_file(&own, content, *mode, (*uid, *gid)).during(|| format!("write {own}"))?;
-                Ok(own.into())
+                Ok(Some(own.into()))
             }
         }
     }
@@ -132,7 +134,7 @@ fn make_file(path: &str, content: &[u8], mode: u32, owner: (u32, u32)) -> std::i
 
 /// Makes what is missing of `target`, links followed; where that is in the end. A path through a
 /// loop of links has no end, and is refused.
-fn mount_point(target: &Path, is_directory: bool) -> Result<PathBuf, Errno> {
+pub(crate) fn mount_point(target: &Path, is_directory: bool) -> Result<PathBuf, Errno> {
     let mut path = Path::new("/").join(target);
     for _ in 0..MAX_LINKS {
         match rustix::fs::stat(&path) {
