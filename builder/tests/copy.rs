@@ -315,3 +315,29 @@ fn special_files_are_refused_by_name() {
         "Dockerfile:2: `d/s` is a socket: only files, directories and symbolic links can be copied"
     );
 }
+
+#[test]
+fn extended_attributes_of_the_user_come_along() {
+    let mut fixture = Fixture::with(&[("file", "x"), ("plain", "x")]);
+    let set = |name: &str, value: &str| {
+        let file = fixture.context().join("file");
+        let status = std::process::Command::new("setfattr")
+            .args(["-n", name, "-v", value])
+            .arg(file)
+            .status();
+        status.is_ok_and(|status| status.success())
+    };
+    if !set("user.note", "kept") {
+        println!("skipped: setfattr is missing, or the file system has no extended attributes");
+        return;
+    }
+    let of = |built: &lithify_builder::Built, path: &str| {
+        let tree = built.tree().unwrap();
+        let node = tree.get(path.as_ref(), lithify_rootfs::Follow::No).unwrap().unwrap();
+        node.meta.xattrs.clone()
+    };
+    let built = fixture.build("FROM scratch\nCOPY file plain /\n");
+    let expected = [(b"user.note".to_vec(), b"kept".to_vec())];
+    assert_eq!(of(&built, "/file").into_iter().collect::<Vec<_>>(), expected);
+    assert!(of(&built, "/plain").is_empty());
+}

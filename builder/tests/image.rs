@@ -360,3 +360,21 @@ fn missing_contexts_and_dockerfiles_are_named() {
     let error = fixture.error("FROM scratch\n");
     assert!(error.contains("ot a directory"), "{error}");
 }
+
+#[test]
+fn the_check_directive_reaches_warnings_of_the_build_itself() {
+    const FILE: &str =
+        "FROM scratch\nWORKDIR w\nENV A=$NONE\nCOPY [\"*.none\", \"/\"]\nEXPOSE 8080:80\n";
+    let rules = |head: &str| {
+        let mut fixture = Fixture::new();
+        let built = fixture.build(&format!("{head}{FILE}"));
+        assert!(built.config.config.exposed_ports.contains("80/tcp"));
+        built.warnings.iter().map(|warning| warning.rule).collect::<Vec<_>>()
+    };
+    let all = ["ExposeInvalidFormat", "WorkdirRelativePath", "UndefinedVar", "NoMatch"];
+    assert_eq!(rules(""), all);
+    assert_eq!(rules("# check=skip=undefinedvar,NoMatch\n"), &all[..2]);
+    assert_eq!(rules("# check=skip=all\n"), [""; 0]);
+    let error = Fixture::new().error("# check=error=true\nFROM scratch\nENV A=$NONE\n");
+    assert!(error.ends_with("makes warnings errors: UndefinedVar (line 3)"), "{error}");
+}

@@ -6,10 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata as HostMetadata;
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 use lithify_rootfs::{Content, Kind, Metadata, Node};
+use rustix::buffer::spare_capacity;
+use rustix::fs::{lgetxattr, llistxattr};
+use rustix::io::Errno;
 
 use super::ContextError;
 use crate::ignore::Matcher;
@@ -20,6 +24,9 @@ const MAX_FILES: usize = 2_000_000;
 
 /// Deeper directories than Linux can name by one path.
 const MAX_DEPTH: usize = 2048;
+
+/// The most that Linux gives, of a file's names and of one value.
+const MAX_XATTR_BYTES: usize = 64 << 10;
 
 /// As many as Linux follows.
 const MAX_LINKS: usize = 40;
@@ -210,8 +217,35 @@ impl LocalContext {
         };
         let mtime = u32::try_from(metadata.mtime().max(0)).unwrap_or(u32::MAX);
         let mode = u16::try_from(metadata.mode() & 0o7777).expect("twelve bits fit");
-        Ok(Node { meta: Metadata { mtime, ..Metadata::root_owned(mode) }, kind })
+        let xattrs = attributes(&self.host(path))
+            .map_err(|source| ContextError::Io { path: self.host(path), source })?;
+        Ok(Node { meta: Metadata { mtime, xattrs, ..Metadata::root_owned(mode) }, kind })
     }
+}
+
+/// The extended attributes that mean something elsewhere: the user's own and a file's capabilities.
+fn attributes(path: &Path) -> io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let mut names = Vec::with_capacity(MAX_XATTR_BYTES);
+    match llistxattr(path, spare_capacity(&mut names)) {
+        Ok(_) => {}
+        Err(Errno::NOTSUP | Errno::ACCESS) => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error.into()),
+    }
+    let mut attributes = BTreeMap::new();
+    for name in names.split(|byte| *byte == 0).filter(|name| is_kept(name)) {
+        let mut value = Vec::with_capacity(MAX_XATTR_BYTES);
+        match lgetxattr(path, name, spare_capacity(&mut value)) {
+            Ok(_) => drop(attributes.insert(name.to_vec(), value)),
+            // Gone since it was listed.
+            Err(Errno::NODATA) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(attributes)
+}
+
+fn is_kept(name: &[u8]) -> bool {
+    name.starts_with(b"user.") || name == b"security.capability"
 }
 
 /// Joining an empty path would add a slash, and `file/` is not a file.

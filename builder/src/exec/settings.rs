@@ -1,5 +1,7 @@
 //! Instructions that change the image's configuration only.
 
+use std::ops::RangeInclusive;
+
 use lithify_image::HealthCheck as ImageHealthCheck;
 
 use super::{Applier, ExecError, StageState};
@@ -139,14 +141,24 @@ fn command(state: &StageState, line: &CommandLine) -> Vec<String> {
     }
 }
 
-/// `PORT[-PORT][/PROTOCOL]`.
-fn parse_ports(text: &str) -> Option<(std::ops::RangeInclusive<u16>, String)> {
+/// `[[ADDRESS:][PORT[-PORT]]:]PORT[-PORT][/PROTOCOL]`, of which all before the last colon is about the
+/// host: checked as far as it is ports, and dropped, as in BuildKit.
+fn parse_ports(text: &str) -> Option<(RangeInclusive<u16>, String)> {
     let (numbers, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let protocol = protocol.to_ascii_lowercase();
-    let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+    let (host, numbers) = numbers.rsplit_once(':').unwrap_or(("", numbers));
+    let host_ports = host.rsplit(':').next().unwrap_or(host);
+    if !host_ports.is_empty() && parse_range(host_ports).is_none() {
+        return None;
+    }
+    let range = parse_range(numbers)?;
+    matches!(&*protocol, "tcp" | "udp" | "sctp").then_some((range, protocol))
+}
+
+fn parse_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (first.parse::<u16>().ok()?, last.parse::<u16>().ok()?);
-    let valid = first > 0 && first <= last && matches!(&*protocol, "tcp" | "udp" | "sctp");
-    valid.then_some((first..=last, protocol))
+    (first > 0 && first <= last).then_some(first..=last)
 }
 
 fn check_signal(signal: &str) -> Result<(), ExecError> {
@@ -205,7 +217,9 @@ mod tests {
         };
         assert_eq!(ports("80"), Some((80, 80, "tcp".into())));
         assert_eq!(ports("80-82/UDP"), Some((80, 82, "udp".into())));
-        for wrong in ["", "0", "x", "82-80", "65536", "80/icmp", "80:80", "-1"] {
+        assert_eq!(ports("8080:80"), Some((80, 80, "tcp".into())));
+        assert_eq!(ports("127.0.0.1::80/udp"), Some((80, 80, "udp".into())));
+        for wrong in ["", "0", "x", "82-80", "65536", "80/icmp", "x:80", "80:", "-1"] {
             assert_eq!(ports(wrong), None, "{wrong}");
         }
     }
