@@ -2,6 +2,7 @@
 
 use crate::build::options::{CacheSource, CacheTarget};
 use crate::build::output::Output;
+use crate::build::run_options::RunOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -24,12 +25,26 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Build an artifact from a Dockerfile
     Build(BuildArgs),
-    /// Run an artifact
+    /// Run an artifact, a file or by its name
     Run(RunArgs),
     /// Translate an artifact to native code, which starts in a millisecond
     Compile(CompileArgs),
     /// Show what an artifact holds
     Inspect(InspectArgs),
+    /// Log in to a registry
+    Login(LoginArgs),
+    /// Log out of a registry
+    Logout(LogoutArgs),
+    /// Send an artifact or image to its registry
+    Push(PushArgs),
+    /// Fetch an artifact or image from its registry
+    Pull(PullArgs),
+    /// Give an artifact or image another name
+    Tag(TagArgs),
+    /// Remove names of artifacts and images; `prune` then frees the space
+    Rm(RmArgs),
+    /// Turn an image into an artifact
+    Convert(ConvertArgs),
     /// List named images and artifacts
     Images(ImagesArgs),
     /// Remove cached results and what nothing needs
@@ -95,6 +110,14 @@ pub(crate) struct BuildArgs {
     /// Memory of the machine that executes RUN; it holds what a step writes, too
     #[arg(long, value_name = "SIZE", default_value = "2g", value_parser = memory_size)]
     pub(crate) build_memory: u64,
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+    /// When to pull base images
+    // BuildKit's flag without a value is the one that always pulls.
+    #[arg(long, value_enum, default_value_t = Pull::Missing, num_args = 0..=1, require_equals = true, default_missing_value = "always")]
+    pub(crate) pull: Pull,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
     /// How to show progress
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
     pub(crate) progress: ProgressMode,
@@ -143,6 +166,12 @@ pub(crate) struct RunArgs {
     /// The guest's host name
     #[arg(long, value_name = "NAME")]
     pub(crate) hostname: Option<OsString>,
+    /// Let the container use a directory of the host
+    #[arg(short, long, value_name = "HOST:GUEST[:ro]")]
+    pub(crate) volume: Vec<OsString>,
+    /// The same in words: type=bind,source=HOST,target=GUEST[,readonly]
+    #[arg(long, value_name = "type=bind,...")]
+    pub(crate) mount: Vec<OsString>,
     /// Connect standard input
     #[arg(short, long)]
     pub(crate) interactive: bool,
@@ -152,10 +181,18 @@ pub(crate) struct RunArgs {
     /// Accepted for docker's sake: nothing of a run is ever kept
     #[arg(long, hide = true)]
     pub(crate) rm: bool,
+    /// When to pull an artifact that is given by name
+    #[arg(long, value_enum, default_value_t = Pull::Missing)]
+    pub(crate) pull: Pull,
+    /// Use native code from the registry if the artifact lists it: it runs outside the sandbox
+    #[arg(long)]
+    pub(crate) trust_compiled: bool,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
     /// The artifact, and the arguments that replace the image's CMD
     // One list: only so does the first word end the options, as docker's users expect.
     #[arg(
-        value_names = ["FILE.wasm|FILE.cwasm", "COMMAND"],
+        value_names = ["FILE|NAME", "COMMAND"],
         required = true,
         num_args = 1..,
         trailing_var_arg = true
@@ -180,9 +217,174 @@ pub(crate) struct InspectArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// The artifact
-    #[arg(value_name = "FILE.wasm")]
-    pub(crate) file: PathBuf,
+    /// Print the manifest that the name means, byte by byte
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) raw: bool,
+    /// The artifact, a file or a name in the store
+    #[arg(value_name = "FILE|NAME")]
+    pub(crate) artifact: OsString,
+}
+
+/// How to speak to registries.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Registry")]
+pub(crate) struct RegistryArgs {
+    /// Speak http; registries on this machine may do so anyway
+    #[arg(long)]
+    pub(crate) plain_http: bool,
+    /// Accept any certificate, and http where there is no https
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Trust these certificates, too
+    #[arg(long, value_name = "FILE.pem")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// How many blobs move at once
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub(crate) concurrency: u8,
+    /// File with credentials [default: docker's, else podman's]
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) registry_config: Option<PathBuf>,
+}
+
+/// `--pull`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pull {
+    /// Also what is in the store
+    Always,
+    /// What is not in the store
+    Missing,
+    /// Nothing
+    Never,
+}
+
+/// How transfers show.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ShowArgs {
+    /// How to show progress
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
+    pub(crate) progress: ProgressMode,
+    /// Show no progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Arguments of `login`.
+#[derive(Debug, Args)]
+pub(crate) struct LoginArgs {
+    /// User name
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) username: Option<String>,
+    /// Read the password from standard input
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    /// The registry
+    #[arg(value_name = "HOST[:PORT]", default_value = "docker.io")]
+    pub(crate) server: String,
+}
+
+/// Arguments of `logout`.
+#[derive(Debug, Args)]
+pub(crate) struct LogoutArgs {
+    /// File with credentials [default: docker's]
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) registry_config: Option<PathBuf>,
+    /// The registry
+    #[arg(value_name = "HOST[:PORT]", default_value = "docker.io")]
+    pub(crate) server: String,
+}
+
+/// `push --as`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// As it is in the store
+    #[value(name = "artifact")]
+    AsIs,
+    /// A plain OCI image with the module as a file, for containerd and Kubernetes
+    Image,
+}
+
+/// Arguments of `push`.
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    /// What the registry gets
+    #[arg(long = "as", value_enum, default_value_t = Form::AsIs)]
+    pub(crate) form: Form,
+    /// Attach native code for this machine's processor, and list it in the artifact
+    #[arg(long, conflicts_with = "form")]
+    pub(crate) compiled: bool,
+    #[command(flatten)]
+    pub(crate) show: ShowArgs,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    /// A name in the store
+    #[arg(value_name = "NAME[:TAG]")]
+    pub(crate) name: lithify_image::Reference,
+}
+
+/// Arguments of `pull`.
+#[derive(Debug, Args)]
+pub(crate) struct PullArgs {
+    /// Which image of several [default: a module, or else one to build from]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<lithify_image::Platform>,
+    /// Fetch native code, too, if the artifact lists some: it runs outside the sandbox
+    #[arg(long)]
+    pub(crate) trust_compiled: bool,
+    #[command(flatten)]
+    pub(crate) show: ShowArgs,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    /// What to fetch
+    #[arg(value_name = "NAME[:TAG|@DIGEST]")]
+    pub(crate) name: lithify_image::Reference,
+}
+
+/// Arguments of `tag`.
+#[derive(Debug, Args)]
+pub(crate) struct TagArgs {
+    /// A name in the store
+    #[arg(value_name = "NAME[:TAG]")]
+    pub(crate) source: lithify_image::Reference,
+    /// The other name
+    #[arg(value_name = "NEW_NAME[:TAG]")]
+    pub(crate) name: lithify_image::Reference,
+}
+
+/// Arguments of `rm`.
+#[derive(Debug, Args)]
+pub(crate) struct RmArgs {
+    /// Names in the store
+    #[arg(value_name = "NAME[:TAG]", required = true)]
+    pub(crate) names: Vec<lithify_image::Reference>,
+}
+
+/// Arguments of `convert`.
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// Where to write the artifact [default: the image's name, .wasm]
+    #[arg(short, long, value_name = "FILE.wasm")]
+    pub(crate) output: Option<PathBuf>,
+    /// Name in the local store
+    #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
+    pub(crate) tags: Vec<lithify_image::Reference>,
+    /// The machine's memory
+    #[arg(short, long, value_name = "SIZE", default_value = "256m", value_parser = memory_size)]
+    pub(crate) memory: u64,
+    /// When to pull the image
+    #[arg(long, value_enum, default_value_t = Pull::Missing)]
+    pub(crate) pull: Pull,
+    #[command(flatten)]
+    pub(crate) show: ShowArgs,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+    /// Folder with kernel, initramfs and emulator
+    #[arg(long, value_name = "FOLDER", env = "LITHIFY_BOOT_FILES")]
+    pub(crate) boot_files: Option<PathBuf>,
+    /// A name, or an OCI layout, OCI archive or docker archive
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
 }
 
 /// Arguments of `images`.

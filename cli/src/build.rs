@@ -5,12 +5,14 @@ mod input;
 pub(crate) mod options;
 pub(crate) mod output;
 mod report;
+pub(crate) mod run_options;
 
 use crate::args::BuildArgs;
 use crate::boot_files::BootFiles;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::progress::Progress;
+use crate::registry::RegistryImages;
 use artifact::{Artifact, Parts};
 use input::Input;
 use lithify_builder::{Built, Cancel, Options};
@@ -35,6 +37,12 @@ pub(crate) fn build(args: &BuildArgs) -> Result<Exit, CliError> {
     options.machine = Some(options::run_machine(args, &boot, &cache));
     cancel_on_signals(&options.cancel)?;
     let progress = Progress::new(args.progress, args.quiet);
+    options.images = Some(Arc::new(RegistryImages {
+        args: args.registry.clone(),
+        pull: args.pull,
+        progress: progress.clone(),
+        cancel: crate::registry::cancel_on_signals()?,
+    }));
     let result = Build { args, outputs, boot, store, options, progress: &progress }.run();
     result.map_err(|error| {
         progress.fail();

@@ -32,6 +32,21 @@ impl CliError {
         Self { exit: Exit::Canceled, message: "the build was canceled".to_owned() }
     }
 
+    /// The user stopped a transfer.
+    pub(crate) fn interrupted() -> Self {
+        Self { exit: Exit::Canceled, message: "canceled".to_owned() }
+    }
+
+    /// Whether it was the user's wish.
+    pub(crate) fn is_interruption(&self) -> bool {
+        self.exit == Exit::Canceled
+    }
+
+    /// The message alone.
+    pub(crate) fn text(&self) -> &str {
+        &self.message
+    }
+
     /// The same message about something.
     pub(crate) fn about(self, what: impl fmt::Display) -> Self {
         Self { message: format!("{what}: {}", self.message), ..self }

@@ -3,7 +3,10 @@
 use crate::args::InspectArgs;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::reference::{Target, artifact, in_store};
+use crate::registry::open_store;
 use indicatif::BinaryBytes;
+use lithify_registry::limits::MAX_MANIFEST_BYTES;
 use lithify_snapshot::{Report, inspect as read_report};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -15,7 +18,21 @@ const JSON_VERSION: u32 = 1;
 
 /// Prints what an artifact holds.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit, CliError> {
-    let report = report_of(&args.file)?;
+    let report = match Target::of(&args.artifact)? {
+        Target::File(path) if !args.raw => report_of(&path)?,
+        Target::File(_) => return Err(CliError::usage("--raw is for names in the store")),
+        Target::Name(reference) => {
+            let store = open_store()?;
+            let descriptor = in_store(&store, &reference)?;
+            if args.raw {
+                let manifest = store.get(&descriptor.digest).map_err(CliError::own)?;
+                let json = manifest.read_all(MAX_MANIFEST_BYTES, manifest.name());
+                return crate::print(&json.map_err(CliError::own)?);
+            }
+            let module = artifact(&store, &reference, &descriptor)?.module;
+            report_of(Path::new(store.get(&module.digest).map_err(CliError::own)?.name()))?
+        }
+    };
     let text = if args.json { as_json(&report)? } else { as_text(&report) };
     crate::print(text.as_bytes())
 }

@@ -6,13 +6,20 @@ mod args;
 mod boot_files;
 mod build;
 mod compile;
+mod convert;
 mod error;
 mod exit;
 mod images;
 mod inspect;
+mod login;
 mod progress;
 mod prune;
+mod pull;
+mod push;
+mod reference;
+mod registry;
 mod run;
+mod tag;
 
 use args::{Arguments, Command};
 use clap::{CommandFactory, Parser};
@@ -39,6 +46,13 @@ fn dispatch(command: Command) -> Result<Exit, CliError> {
         Command::Run(args) => run::run(args),
         Command::Compile(args) => compile::compile(&args),
         Command::Inspect(args) => inspect::inspect(&args),
+        Command::Login(args) => login::login(&args),
+        Command::Logout(args) => login::logout(&args),
+        Command::Push(args) => push::push(&args),
+        Command::Pull(args) => pull::pull(&args),
+        Command::Tag(args) => tag::tag(&args),
+        Command::Rm(args) => tag::rm(&args),
+        Command::Convert(args) => convert::convert(&args),
         Command::Images(args) => images::images(&args),
         Command::Prune(args) => prune::prune(&args),
         Command::Completion { shell } => print(&completion(shell)),

@@ -1,8 +1,11 @@
 //! Progress on standard error: BuildKit's lines, a display that updates itself, or JSON.
 
 use crate::args::ProgressMode;
+use indicatif::BinaryBytes;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use lithify_builder::{Event, StepId, Warning};
+pub(crate) use lithify_builder::StepId;
+use lithify_builder::{Event, Warning};
+use lithify_registry::Outcome;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IsTerminal, Write};
@@ -11,6 +14,9 @@ use std::time::{Duration, Instant};
 
 /// Fast enough to look alive, slow enough to cost nothing.
 const REDRAW: Duration = Duration::from_millis(100);
+
+/// How often a transfer shows how far it is where nothing updates itself.
+const REPORT: Duration = Duration::from_secs(5);
 
 /// Lines of output that explain why a quiet step failed.
 const TAIL: usize = 20;
@@ -55,8 +61,15 @@ struct Step {
     name: String,
     since: Instant,
     spinner: Option<ProgressBar>,
+    transfer: Option<Transfer>,
     /// The last lines of output, which `Style::Quiet` shows of a step that fails.
     tail: VecDeque<String>,
+}
+
+/// A step that moves bytes.
+struct Transfer {
+    total: u64,
+    shown: Instant,
 }
 
 impl Step {
@@ -124,6 +137,34 @@ impl Progress {
         }
     }
 
+    /// A step that moves `total` bytes begins.
+    pub(crate) fn begin_transfer(&self, name: &str, total: u64) -> StepId {
+        let mut screen = self.screen();
+        let id = screen.last + 1;
+        screen.start(id, name.to_owned());
+        screen.measure(id, total);
+        id
+    }
+
+    /// So many bytes moved so far.
+    pub(crate) fn transferred(&self, id: StepId, bytes: u64) {
+        self.screen().transferred(id, bytes);
+    }
+
+    pub(crate) fn end_transfer(&self, id: StepId, outcome: Outcome) {
+        let end = match outcome {
+            Outcome::Moved => End::Done,
+            Outcome::Existed | Outcome::Mounted => End::Cached,
+            Outcome::Failed => End::Failed,
+        };
+        self.screen().end(id, end);
+    }
+
+    /// A line for the user outside of any step.
+    pub(crate) fn note(line: &str) {
+        print(line);
+    }
+
     /// Something the user should know.
     pub(crate) fn warn(&self, rule: &str, message: &str, line: Option<u32>) {
         self.screen().warn(rule, message, line);
@@ -158,7 +199,37 @@ impl Screen {
             Style::Tty(bars) => spinner = Some(bars.add(new_spinner(&name))),
         }
         let since = Instant::now();
-        self.running.insert(id, Step { name, since, spinner, tail: VecDeque::new() });
+        let tail = VecDeque::new();
+        self.running.insert(id, Step { name, since, spinner, transfer: None, tail });
+    }
+
+    fn measure(&mut self, id: StepId, total: u64) {
+        let Some(step) = self.running.get_mut(&id) else { return };
+        step.transfer = Some(Transfer { total, shown: step.since });
+        if let Some(spinner) = &step.spinner {
+            spinner.set_length(total);
+            spinner.set_style(bar_style());
+        }
+    }
+
+    fn transferred(&mut self, id: StepId, bytes: u64) {
+        let Some(step) = self.running.get_mut(&id) else { return };
+        if let Some(spinner) = &step.spinner {
+            spinner.set_position(bytes);
+        }
+        let Some(transfer) = &mut step.transfer else { return };
+        if transfer.shown.elapsed() < REPORT {
+            return;
+        }
+        transfer.shown = Instant::now();
+        let (total, seconds) = (transfer.total, step.since.elapsed().as_secs_f64());
+        match &self.style {
+            Style::Quiet | Style::Tty(_) => {}
+            Style::Plain => print(&format!("#{id} {}", pace(bytes, total, seconds))),
+            Style::Json => print_json(&json!({
+                "event": "transfer", "id": id, "seconds": seconds, "bytes": bytes, "total": total,
+            })),
+        }
     }
 
     fn end(&mut self, id: StepId, end: End) {
@@ -222,6 +293,20 @@ impl Screen {
     }
 }
 
+/// How far, how fast, and how long still.
+fn pace(bytes: u64, total: u64, seconds: f64) -> String {
+    let rate = bytes as f64 / seconds.max(0.001);
+    let left = total.saturating_sub(bytes) as f64 / rate.max(1.0);
+    let shown = |bytes| BinaryBytes(bytes).to_string();
+    format!("{} / {} at {}/s, {left:.0} s left", shown(bytes), shown(total), shown(rate as u64))
+}
+
+fn bar_style() -> ProgressStyle {
+    let template =
+        "{spinner} {wide_msg} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}";
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 fn new_spinner(name: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner());
@@ -255,6 +340,13 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(printable("a\tb\x1b[2Jc\r"), "a\tb\u{fffd}[2Jc\u{fffd}");
+    }
+
+    #[test]
+    fn a_transfer_says_how_far_how_fast_and_how_long() {
+        let text = pace(5 << 20, 20 << 20, 2.5);
+        assert_eq!(text, "5.00 MiB / 20.00 MiB at 2.00 MiB/s, 8 s left");
+        assert!(pace(0, 10, 0.0).ends_with("10 s left"));
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! `lithify run`.
 
-use crate::args::RunArgs;
+use crate::args::{ProgressMode, RunArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::progress::Progress;
+use crate::reference::{Finder, Target};
 use lithify_control::Overrides;
-use lithify_runner::{Artifact, CompiledCache, Engine, RunOptions, RunnerError, Streams};
+use lithify_image::Reference;
+use lithify_runner::{
+    Artifact, CompiledCache, Engine, HostMount, MountError, RunOptions, RunnerError, Streams,
+};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -17,21 +22,39 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
         env.extend(read_env_file(file)?);
     }
     env.extend(args.env.iter().filter_map(|variable| lithify_runner::variable(variable)));
-    let Some(file) = args.words.first() else {
+    let Some(word) = args.words.first() else {
         return Err(CliError::usage("no artifact given"));
     };
     let engine = Engine::new()?;
-    let artifact = open(&engine, Path::new(file))?;
+    let artifact = match Target::of(word)? {
+        Target::File(path) => open(&engine, &path)?,
+        Target::Name(reference) => open_named(&engine, &args, reference)?,
+    };
     let streams = Streams::inherit(args.interactive)
         .map_err(|error| CliError::own(format!("a standard stream is closed: {error}")))?;
     let overrides = overrides(&args);
+    let mounts = mounts(&args)?;
     let options = RunOptions {
         overrides,
         args: args.words.into_iter().map(OsString::into_vec).collect(),
         env,
+        mounts,
         streams,
     };
     Ok(Exit::Guest(lithify_runner::run(&engine, &artifact, options)?))
+}
+
+/// The artifact of a name. Native code of others is used only if the user trusts it.
+fn open_named(engine: &Engine, args: &RunArgs, reference: Reference) -> Result<Artifact, CliError> {
+    let progress = Progress::new(ProgressMode::Auto, false);
+    let finder = Finder { registry: &args.registry, pull: args.pull, progress: &progress };
+    let located = finder.artifact(reference)?;
+    if args.trust_compiled
+        && let Some(path) = finder.compiled(&located, engine)?
+    {
+        return Ok(Artifact::open_precompiled(engine, &path)?);
+    }
+    open(engine, &located.file)
 }
 
 fn open(engine: &Engine, path: &Path) -> Result<Artifact, CliError> {
@@ -53,6 +76,20 @@ fn open_wasm(engine: &Engine, path: &Path) -> Result<Artifact, RunnerError> {
         }
         outcome => outcome,
     }
+}
+
+/// A directory that is not there is lithify's failure, as it is docker's; a word that is no mount is
+/// wrong usage.
+fn mounts(args: &RunArgs) -> Result<Vec<HostMount>, CliError> {
+    let volumes = args.volume.iter().map(|written| HostMount::volume(written));
+    let binds = args.mount.iter().map(|written| HostMount::mount(written));
+    let opened = volumes.chain(binds).map(|mount| {
+        mount.map_err(|error| match error {
+            MountError::Syntax { .. } => CliError::usage(error.to_string()),
+            MountError::Open { .. } => CliError::own(error.to_string()),
+        })
+    });
+    opened.collect()
 }
 
 fn overrides(args: &RunArgs) -> Overrides {

@@ -65,6 +65,14 @@ impl Engine {
             .map_err(|error| RunnerError::Invalid(root_cause(&error)))
     }
 
+    /// Names everything besides the module that decides the native code: for what processor, and
+    /// a number for engine version, configuration and processor features.
+    #[cfg(feature = "compiler")]
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        format!("{}-{:016x}", std::env::consts::ARCH, self.compatibility())
+    }
+
     /// Names everything besides the module that decides the native code.
     #[cfg(feature = "compiler")]
     pub(crate) fn compatibility(&self) -> u64 {

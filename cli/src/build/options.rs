@@ -27,6 +27,7 @@ pub(crate) fn options(args: &BuildArgs, input: &Input) -> Result<Options, CliErr
         import: args.cache_from.iter().map(|CacheSource(dir)| dir.clone()).collect(),
         export: args.cache_to.iter().map(|CacheTarget(export)| export.clone()).collect(),
     };
+    args.run.apply(&mut options);
     Ok(options)
 }
 

@@ -1,0 +1,158 @@
+//! What RUN is given and allowed.
+
+use clap::{Args, ValueEnum};
+use lithify_builder::{Entitlements, ExtraHost, HostAddress, NetworkMode, Options, Secret};
+use std::str::FromStr;
+
+/// Options that only RUN notices.
+#[derive(Debug, Args)]
+pub(crate) struct RunOptions {
+    /// Give RUN --mount=type=secret a secret: id=NAME[,src=FILE|,env=VARIABLE]
+    #[arg(long = "secret", value_name = "id=NAME,...")]
+    secrets: Vec<SecretOption>,
+    /// What RUN reaches where it does not say
+    #[arg(long, value_enum, default_value_t = NetworkOption::Default)]
+    network: NetworkOption,
+    /// Add a name to RUN's /etc/hosts; host-gateway is this host's loopback interface
+    #[arg(long = "add-host", value_name = "NAME:IP|host-gateway")]
+    hosts: Vec<HostOption>,
+    /// Allow RUN what it has to be allowed
+    #[arg(long = "allow", value_enum, value_name = "ENTITLEMENT")]
+    allowed: Vec<EntitlementOption>,
+}
+
+/// `--network`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum NetworkOption {
+    /// Other hosts
+    Default,
+    /// Nothing
+    None,
+    /// All that this host reaches, itself included
+    Host,
+}
+
+/// `--allow`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EntitlementOption {
+    /// RUN --network=host
+    #[value(name = "network.host")]
+    NetworkHost,
+    /// RUN --security=insecure
+    #[value(name = "security.insecure")]
+    SecurityInsecure,
+}
+
+impl RunOptions {
+    /// Puts them into the builder's options.
+    pub(crate) fn apply(&self, options: &mut Options) {
+        let secrets =
+            self.secrets.iter().map(|SecretOption(id, secret)| (id.clone(), secret.clone()));
+        options.secrets = secrets.collect();
+        options.hosts = self.hosts.iter().map(|HostOption(host)| host.clone()).collect();
+        options.network = match self.network {
+            NetworkOption::Default => NetworkMode::Default,
+            NetworkOption::None => NetworkMode::None,
+            NetworkOption::Host => NetworkMode::Host,
+        };
+        options.allow = Entitlements {
+            network_host: self.allowed.contains(&EntitlementOption::NetworkHost),
+            security_insecure: self.allowed.contains(&EntitlementOption::SecurityInsecure),
+        };
+    }
+}
+
+/// `--secret`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct SecretOption(String, Secret);
+
+impl FromStr for SecretOption {
+    type Err = String;
+
+    /// Without a source, the name is that of a variable or else of a file, as with buildx.
+    fn from_str(text: &str) -> Result<Self, String> {
+        const EXPECTED: &str = "expected id=NAME[,src=FILE|,env=VARIABLE]";
+        let (mut id, mut source) = (None, None);
+        for field in text.split(',') {
+            match field.split_once('=').ok_or(EXPECTED)? {
+                ("id", value) => id = Some(value.to_owned()),
+                ("src" | "source", value) => source = Some(Secret::File(value.into())),
+                ("env", value) => source = Some(Secret::Environment(value.into())),
+                ("type", "file" | "env") => {}
+                (name, _) => return Err(format!("unknown field `{name}`, {EXPECTED}")),
+            }
+        }
+        let id = id.filter(|id| !id.is_empty()).ok_or(EXPECTED)?;
+        let by_name = || match std::env::var_os(&id) {
+            Some(_) => Secret::Environment(id.clone()),
+            None => Secret::File(id.clone().into()),
+        };
+        let source = source.unwrap_or_else(by_name);
+        Ok(Self(id, source))
+    }
+}
+
+/// `--add-host`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct HostOption(ExtraHost);
+
+impl FromStr for HostOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const EXPECTED: &str = "expected NAME:IP or NAME:host-gateway";
+        // The first of either: an IPv6 address has colons of its own.
+        let (name, address) = text.split_once([':', '=']).ok_or(EXPECTED)?;
+        let is_word = !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic() && c != '#');
+        let address = match address {
+            "host-gateway" => HostAddress::Gateway,
+            ip => {
+                let ip = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(ip);
+                HostAddress::Ip(ip.parse().map_err(|_| EXPECTED)?)
+            }
+        };
+        match is_word {
+            true => Ok(Self(ExtraHost { name: name.to_owned(), address })),
+            false => Err(EXPECTED.to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_come_from_files_and_variables() {
+        let secret = |text: &str| text.parse::<SecretOption>().map(|secret| (secret.0, secret.1));
+        let file = |path: &str| Secret::File(path.into());
+        assert_eq!(secret("id=a,src=b/c"), Ok(("a".into(), file("b/c"))));
+        assert_eq!(
+            secret("type=env,id=a,env=B"),
+            Ok(("a".into(), Secret::Environment("B".into())))
+        );
+        assert_eq!(secret("id=PATH"), Ok(("PATH".into(), Secret::Environment("PATH".into()))));
+        assert_eq!(secret("id=no-such"), Ok(("no-such".into(), file("no-such"))));
+        for (text, expected) in [
+            ("a", "expected id=NAME[,src=FILE|,env=VARIABLE]"),
+            ("src=a", "expected id=NAME[,src=FILE|,env=VARIABLE]"),
+            ("id=a,mode=1", "unknown field `mode`, expected id=NAME[,src=FILE|,env=VARIABLE]"),
+        ] {
+            assert_eq!(secret(text), Err(expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_have_names_and_addresses() {
+        let host =
+            |text: &str| text.parse::<HostOption>().map(|host| (host.0.name, host.0.address));
+        let ip = |ip: &str| HostAddress::Ip(ip.parse().unwrap());
+        assert_eq!(host("a:10.0.0.1"), Ok(("a".into(), ip("10.0.0.1"))));
+        assert_eq!(host("a=::1"), Ok(("a".into(), ip("::1"))));
+        assert_eq!(host("a:[fe80::1]"), Ok(("a".into(), ip("fe80::1"))));
+        assert_eq!(host("a.b:host-gateway"), Ok(("a.b".into(), HostAddress::Gateway)));
+        for text in ["a", ":1.2.3.4", "a b:1.2.3.4", "a:b", "a\n:1.2.3.4"] {
+            assert!(host(text).is_err(), "{text}");
+        }
+    }
+}
