@@ -18,6 +18,7 @@ build_vm = $(CARGO) build --profile guest -p lithify-vm --target $(VM_TARGET) $(
 
 BOOT := $(CURDIR)/target/boot
 BASE := $(CURDIR)/target/base/debian-trixie-python3
+MIRROR := $(CURDIR)/target/mirror
 WASMTIME = $$(ci/wasmtime.sh)
 
 .PHONY: help
@@ -47,9 +48,18 @@ emulator: setup
 .PHONY: boot-files
 boot-files: kernel init emulator ## what an artifact boots from: kernel, initramfs, emulator
 
+# The command that makes the base where none is cached: in the profile that is built anyway.
+profile := release
+test test-full: profile := dev
+
 .PHONY: base
-base: setup ## the Debian trixie base image with python3 (cached OCI layout)
-	@ci/debian-base.sh --with python3 $(BASE)
+base: boot-files ## the Debian trixie base image with python3 (cached OCI layout)
+	@LITHIFY_BOOT_FILES=$(BOOT) ci/debian-base.sh --with python3 $(BASE) \
+		$(CARGO) run --quiet --profile $(profile) -p lithify --
+
+.PHONY: mirror
+mirror: setup ## the packages that the slow tests install (cached Debian mirror)
+	@ci/debian-mirror.sh $(MIRROR) gcc libc6-dev libsqlite3-dev make sqlite3
 
 .PHONY: examples
 examples: setup examples/hello/hello
@@ -75,7 +85,7 @@ demo: build boot-files base examples ## build three images and run each on stock
 	@ci/demo.sh $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME)
 
 # What the end-to-end tests stand on.
-test_environment = LITHIFY_BOOT_FILES=$(BOOT) LITHIFY_TEST_BASE=$(BASE) LITHIFY_WASMTIME=$(WASMTIME)
+test_environment = LITHIFY_BOOT_FILES=$(BOOT) LITHIFY_TEST_BASE=$(BASE) LITHIFY_TEST_MIRROR=$(MIRROR) LITHIFY_WASMTIME=$(WASMTIME)
 
 .PHONY: test
 test: boot-files base examples ## every test but the slow ones
@@ -83,7 +93,7 @@ test: boot-files base examples ## every test but the slow ones
 	$(test_environment) $(CARGO) test --no-fail-fast -p lithify-init
 
 .PHONY: test-full
-test-full: boot-files base examples ## every test
+test-full: boot-files base mirror examples ## every test
 	$(test_environment) $(CARGO) test --no-fail-fast -- --include-ignored
 	$(test_environment) $(CARGO) test --no-fail-fast -p lithify-init -- --include-ignored
 

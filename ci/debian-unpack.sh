@@ -1,39 +1,43 @@
 #!/usr/bin/env bash
-# mmdebstrap hook: unpacks packages and their dependencies, unconfigured, into the root DIR.
+# Unpacks Debian packages for riscv64 into the empty folder ROOT and configures none:
 #
-#     debian-unpack.sh DIR PACKAGE...
+#     debian-unpack.sh ROOT DPKG_CONFIG DEB...
+#
+# No maintainer script is executed, they are not for this machine: what a preinst does is left for the
+# guest, too. DPKG_CONFIG holds dpkg's options, `path-exclude=...` for example.
 set -euo pipefail
-root=$1
-shift
-export APT_CONFIG=${MMDEBSTRAP_APT_CONFIG:?runs as a hook of mmdebstrap}
-export DEBIAN_FRONTEND=noninteractive
-archives=$root/var/cache/apt/archives
+root=$1 config=$2
+shift 2
+umask 022
 
-# The archives of the base system, which is configured already.
-rm -f "$archives"/*.deb
-apt-get -qq --yes --no-install-recommends --download-only install "$@"
+mkdir -p "$root/var/lib/dpkg/"{info,updates}
+: >"$root/var/lib/dpkg/status"
+echo riscv64 >"$root/var/lib/dpkg/arch"
 
-# dpkg would run a preinst even when it only unpacks, and few of them know about another root: they
-# would write to the host or need riscv64 programs. A fresh unpack has no old state to migrate.
-for deb in "$archives"/*.deb; do
-    if dpkg-deb --ctrl-tarfile "$deb" | tar -t ./preinst >/dev/null 2>&1; then
-        dpkg-deb --raw-extract "$deb" "$archives/repack"
-        rm "$archives/repack/DEBIAN/preinst"
-        dpkg-deb --build -Znone "$archives/repack" "$deb" >/dev/null
-        rm -r "$archives/repack"
+work=$(mktemp -d)
+trap 'rm -rf "${work:?}"' EXIT
+mkdir "$work/debs" "$work/preinst"
+
+# dpkg would execute a preinst even when it only unpacks. The package goes in without, its preinst after.
+for deb in "$@"; do
+    dpkg-deb --control "$deb" "$work/control"
+    if [ -e "$work/control/preinst" ]; then
+        name=$(dpkg-deb --show --showformat='${Package}' "$deb")
+        [ "$(dpkg-deb --field "$deb" Multi-Arch)" != same ] || name+=:riscv64
+        mv "$work/control/preinst" "$work/preinst/$name.preinst"
+        dpkg-deb --raw-extract "$deb" "$work/package"
+        rm "$work/package/DEBIAN/preinst"
+        dpkg-deb --build -Znone "$work/package" "$work/debs/${deb##*/}" >/dev/null
+        rm -r "$work/package"
+    else
+        ln -s "$deb" "$work/debs/"
     fi
+    rm -r "$work/control"
 done
 
-# Unpacking alone breaks the order that Pre-Depends asks for.
-dpkg --root="$root" --force-depends --force-script-chrootless --log=/dev/null \
-    --unpack "$archives"/*.deb >/dev/null
-rm "$archives"/*.deb
-
-# What python3's postinst does. Without it every start of python compiles the standard library's modules
-# anew. Debian's files hold the source's time; a hash that is not checked survives any later clamping.
-# -B: what compileall imports for itself must not be there, timed, before its turn comes.
-shopt -s nullglob
-for python in "$root"/usr/bin/python3.[0-9]*; do
-    PYTHONHASHSEED=0 qemu-riscv64 -L "$root" "$python" -B -E -S -m compileall -q \
-        --invalidation-mode unchecked-hash -s "$root" -p / "$root/usr/lib/$(basename "$python")"
-done
+options=()
+while IFS= read -r option; do options+=("--$option"); done < <(grep -v '^#' "$config")
+# All at once breaks the order that Pre-Depends asks for, which dpkg tells at length.
+dpkg --root="$root" --force-depends --force-script-chrootless "${options[@]}" --log=/dev/null \
+    --unpack "$work"/debs/*.deb >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+mv "$work"/preinst/* "$root/var/lib/dpkg/info/"

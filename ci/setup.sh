@@ -8,8 +8,8 @@ packages=(
     build-essential gcc-riscv64-linux-gnu libc6-dev-riscv64-cross musl-tools
     # the kernel's build
     bc bison flex libelf-dev libssl-dev xz-utils
-    # the Debian base image; uidmap lets a user other than root map ids
-    debian-archive-keyring mmdebstrap python3 uidmap util-linux
+    # the Debian base image and the tests' mirror; uidmap lets a user other than root map ids
+    debian-archive-keyring dpkg-dev python3 uidmap util-linux
     # oracles of the tests: squashfs, riscv64 instructions and a whole machine, device trees
     squashfs-tools qemu-user qemu-system-misc device-tree-compiler
 )
