@@ -150,9 +150,10 @@ impl Layout {
     fn choose(&self, roots: &[Descriptor], selection: &Selection) -> Result<Descriptor, Error> {
         let mut fitting: Vec<Descriptor> = Vec::new();
         let mut available = Vec::new();
+        let mut visited = 0;
         for root in roots {
             let mut candidates = Vec::new();
-            self.collect(root, None, 0, &mut candidates)?;
+            self.collect(root, None, 0, &mut visited, &mut candidates)?;
             let fits = |candidate: &&Candidate| selection.platform.accepts(&candidate.platform);
             if let Some(found) = candidates.iter().find(fits) {
                 fitting.push(found.manifest.clone());
@@ -172,14 +173,19 @@ impl Layout {
     }
 
     /// All image manifests at and below `descriptor`, with their platforms. An index's word for a
-    /// platform also holds for what is nested below it.
+    /// platform also holds for what is nested below it. `visited` counts descriptors, also those of
+    /// indexes that hold no manifest: a few of them, each naming the next a thousand times, would
+    /// take for ever.
     fn collect(
         &self,
         descriptor: &Descriptor,
         inherited: Option<&Platform>,
         depth: usize,
+        visited: &mut usize,
         found: &mut Vec<Candidate>,
     ) -> Result<(), Error> {
+        *visited += 1;
+        self.check_count(*visited)?;
         let platform = descriptor.platform.as_ref().or(inherited);
         if descriptor.is_attestation() {
             return Ok(());
@@ -190,7 +196,7 @@ impl Layout {
                 None => self.config(&self.manifest(descriptor)?)?.0.platform(),
             };
             found.push(Candidate { manifest: descriptor.clone(), platform });
-            return self.check_count(found.len());
+            return Ok(());
         }
         if !descriptor.is_index() {
             return Ok(());
@@ -199,8 +205,8 @@ impl Layout {
             return Err(self.too_large("nested indexes", MAX_INDEX_DEPTH));
         }
         let index: Index = self.json(descriptor, "index")?;
-        self.check_count(index.manifests.len())?;
-        index.manifests.iter().try_for_each(|entry| self.collect(entry, platform, depth + 1, found))
+        let mut entries = index.manifests.iter();
+        entries.try_for_each(|entry| self.collect(entry, platform, depth + 1, visited, found))
     }
 
     fn check_count(&self, entries: usize) -> Result<(), Error> {

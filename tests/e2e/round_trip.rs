@@ -38,7 +38,8 @@ impl Image {
 
     fn tree(&self) -> Tree {
         let store = Store::open(self.path("store")).expect("a store");
-        let platform = Platform { os: "linux".into(), architecture: "riscv64".into(), variant: None };
+        let platform =
+            Platform { os: "linux".into(), architecture: "riscv64".into(), variant: None };
         let selection = Selection { image: None, platform };
         let image = open_image(&self.path("layout"), &selection, &store).expect("an image");
         Tree::from_layers(&image.layers, &store).expect("layers of a tree")
