@@ -69,7 +69,9 @@ impl Mounts {
                     let lower = volumes::path(*volume);
                     source = Overlay::mount(&lower, &format!("mount{number}"))?.merged.into();
                 }
-                Ok(Some(file.iter().fold(source, |source, file| source.join(OsStr::from_bytes(file)))))
+                Ok(Some(
+                    file.iter().fold(source, |source, file| source.join(OsStr::from_bytes(file))),
+                ))
             }
             MountKind::Cache { volume } => {
                 let name = format!("mount{number}");

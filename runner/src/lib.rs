@@ -8,7 +8,8 @@
 //!   and nobody else can write, and the check and the mapping use the same open file.
 //! - Without the feature `compiler` there is no compiler in the program and only `.cwasm` files
 //!   run; both kinds of program share one engine configuration, so each loads the other's files.
-//! - The guest reaches three streams, clocks, randomness and its request, nothing else.
+//! - The guest reaches three streams, clocks, randomness, its request and what is below the
+//!   directories that its user named, nothing else.
 
 mod artifact;
 #[cfg(feature = "compiler")]
@@ -16,6 +17,7 @@ mod cache;
 mod engine;
 mod environment;
 mod error;
+mod mounts;
 mod run;
 mod trust;
 mod wasi;
@@ -26,5 +28,6 @@ pub use cache::{CompiledCache, user_cache, write_compiled};
 pub use engine::Engine;
 pub use environment::variable;
 pub use error::RunnerError;
+pub use mounts::{HostMount, MountError};
 pub use run::{RunOptions, run};
 pub use wasi::Streams;

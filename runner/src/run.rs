@@ -2,7 +2,7 @@
 
 use crate::error::{RunnerError, root_cause};
 use crate::wasi::{self, Exit, Host, Streams};
-use crate::{Artifact, Engine};
+use crate::{Artifact, Engine, HostMount};
 use lithify_control::Overrides;
 use wasmtime::{Linker, Store};
 
@@ -15,6 +15,8 @@ pub struct RunOptions {
     pub env: Vec<Vec<u8>>,
     /// What WASI has no words for.
     pub overrides: Overrides,
+    /// Directories of the host that the container gets.
+    pub mounts: Vec<HostMount>,
     /// Where input comes from and output goes.
     pub streams: Streams,
 }
@@ -25,8 +27,8 @@ pub struct RunOptions {
 /// # Errors
 /// If the module cannot be instantiated, or the emulator in it traps.
 pub fn run(engine: &Engine, artifact: &Artifact, options: RunOptions) -> Result<u32, RunnerError> {
-    let RunOptions { args, env, overrides, streams } = options;
-    let host = Host::new(args, env, streams, overrides.encode());
+    let RunOptions { args, env, overrides, mounts, streams } = options;
+    let host = Host::new(args, env, streams, overrides.encode(), mounts);
     let mut store = Store::new(engine.wasmtime(), host);
     let outcome = start(&mut store, artifact)?.call(&mut store, ());
     match outcome {

@@ -156,8 +156,13 @@ fn reader_that_goes_away_ends_the_run_with_141() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let streams = Streams::new(None, writer.into(), tempfile::tempfile().unwrap().into());
-    let options =
-        RunOptions { args: vec![], env: vec![], overrides: Overrides::default(), streams };
+    let options = RunOptions {
+        args: vec![],
+        env: vec![],
+        overrides: Overrides::default(),
+        mounts: vec![],
+        streams,
+    };
     assert_eq!(run(&bench.engine, &bench.open(&path).unwrap(), options).unwrap(), 141);
 }
 

@@ -4,7 +4,7 @@
 
 use lexopt::prelude::*;
 use lithify_control::{Overrides, exit_code};
-use lithify_runner::{Artifact, Engine, RunOptions, Streams, run, variable};
+use lithify_runner::{Artifact, Engine, HostMount, MountError, RunOptions, Streams, run, variable};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
@@ -22,6 +22,10 @@ Arguments:
 Options:
   -e, --env NAME[=VALUE]    set a variable; without a value, to the one it has here
   -i, --interactive         connect standard input
+  -v, --volume HOST:GUEST[:ro]
+                            let the container use a directory of the host
+      --mount type=bind,source=HOST,target=GUEST[,readonly]
+                            the same
       --entrypoint PROGRAM  replace the image's ENTRYPOINT; empty removes it
   -w, --workdir DIR         working directory
   -u, --user USER[:GROUP]   names or numbers
@@ -42,6 +46,7 @@ struct Args {
     words: Vec<OsString>,
     env: Vec<Vec<u8>>,
     interactive: bool,
+    mounts: Vec<HostMount>,
     overrides: Overrides,
 }
 
@@ -66,6 +71,12 @@ impl Args {
         while let Some(argument) = parser.next()? {
             match argument {
                 Short('e') | Long("env") => args.env.extend(variable(&parser.value()?)),
+                Short('v') | Long("volume") => {
+                    args.mounts.push(HostMount::volume(&parser.value()?).map_err(wrong)?);
+                }
+                Long("mount") => {
+                    args.mounts.push(HostMount::mount(&parser.value()?).map_err(wrong)?);
+                }
                 Short('i') | Long("interactive") => args.interactive = true,
                 Long("entrypoint") => args.overrides.entrypoint = Some(words(parser.value()?)),
                 Short('w') | Long("workdir") => {
@@ -94,6 +105,10 @@ impl Args {
     }
 }
 
+fn wrong(error: MountError) -> lexopt::Error {
+    lexopt::Error::Custom(Box::new(error))
+}
+
 fn print_and_exit(text: &str) -> ! {
     print!("{text}");
     exit(0);
@@ -113,6 +128,7 @@ fn start(args: Args) -> Result<u32, String> {
         overrides: args.overrides,
         args: args.words.into_iter().map(OsString::into_vec).collect(),
         env: args.env,
+        mounts: args.mounts,
         streams,
     };
     run(&engine, &artifact, options).map_err(|error| error.to_string())

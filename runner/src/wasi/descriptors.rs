@@ -1,9 +1,12 @@
 //! The `fd_*` and `path_*` calls: which descriptor, which bytes.
 
 use super::errno::Errno;
+use super::file_calls::{FILESTAT_SIZE, filestat, open_flags};
+use super::host_files;
 use super::memory::GuestMemory;
-use super::own_folder::{Entry, OwnFolder};
+use super::own_folder::{Entry, FIRST_FILE, FOLDER, OwnFolder};
 use super::{Host, Outcome};
+use rustix::fs::SeekFrom;
 
 /// Descriptors 0 to 2 are the streams.
 const STREAMS: u32 = 3;
@@ -25,6 +28,8 @@ mod rights {
     pub(super) const PATH_OPEN: u64 = 1 << 13;
     pub(super) const FD_FILESTAT_GET: u64 = 1 << 21;
     pub(super) const POLL_FD_READWRITE: u64 = 1 << 27;
+    /// All that preview 1 has.
+    pub(super) const ALL: u64 = (1 << 30) - 1;
 }
 
 const STREAM_RIGHTS: u64 = rights::FD_READ | rights::FD_WRITE | rights::POLL_FD_READWRITE;
@@ -33,8 +38,32 @@ const FILE_RIGHTS: u64 =
 
 /// `fdstat`: type at 0, flags at 2, rights at 8, inheriting rights at 16.
 const FDSTAT_SIZE: usize = 24;
-/// `filestat`: type at 16, links at 24, size at 32, device, inode and times are zero.
-const FILESTAT_SIZE: usize = 64;
+
+/// Who knows what a descriptor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Stream,
+    Folder,
+    Host,
+}
+
+fn owner(fd: u32) -> Owner {
+    match fd {
+        ..STREAMS => Owner::Stream,
+        FOLDER | FIRST_FILE.. => Owner::Folder,
+        _ => Owner::Host,
+    }
+}
+
+/// `whence`: 0 from the start, 1 from the position, 2 from the end.
+fn seek_from(offset: i64, whence: u32) -> Result<SeekFrom, Errno> {
+    match whence {
+        0 => u64::try_from(offset).map(SeekFrom::Start).map_err(|_| Errno::Inval),
+        1 => Ok(SeekFrom::Current(offset)),
+        2 => Ok(SeekFrom::End(offset)),
+        _ => Err(Errno::Inval),
+    }
+}
 
 impl Host {
     pub(super) fn fd_read(
@@ -47,8 +76,11 @@ impl Host {
     ) -> Outcome {
         let vector = memory.first_iovec(iovs, count)?;
         let to = memory.bytes_mut(vector.at, vector.len)?;
-        let len =
-            if fd < STREAMS { self.streams.read(fd, to)? } else { self.folder.read(fd, to)? };
+        let len = match owner(fd) {
+            Owner::Stream => self.streams.read(fd, to)?,
+            Owner::Folder => self.folder.read(fd, to)?,
+            Owner::Host => rustix::io::read(self.files.file(fd)?, to)?,
+        };
         Ok(memory.put_u32(read, len as u32)?)
     }
 
@@ -61,7 +93,11 @@ impl Host {
         written: u32,
     ) -> Outcome {
         let vector = memory.first_iovec(iovs, count)?;
-        let len = self.streams.write(fd, memory.bytes(vector.at, vector.len)?)?;
+        let from = memory.bytes(vector.at, vector.len)?;
+        let len = match owner(fd) {
+            Owner::Host => rustix::io::write(self.files.writable(fd)?, from)?,
+            _ => self.streams.write(fd, from)?,
+        };
         Ok(memory.put_u32(written, len as u32)?)
     }
 
@@ -73,15 +109,21 @@ impl Host {
         whence: u32,
         position: u32,
     ) -> Outcome {
-        if fd < STREAMS {
-            return Err(Errno::SPipe.into());
-        }
-        Ok(memory.put_u64(position, self.folder.seek(fd, offset, whence)?)?)
+        let at = match owner(fd) {
+            Owner::Stream => return Err(Errno::SPipe.into()),
+            Owner::Folder => self.folder.seek(fd, offset, whence)?,
+            Owner::Host => rustix::fs::seek(self.files.file(fd)?, seek_from(offset, whence)?)?,
+        };
+        Ok(memory.put_u64(position, at)?)
     }
 
     pub(super) fn fd_close(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Outcome {
         // The streams belong to the process, not to the guest.
-        if fd < STREAMS { Ok(()) } else { Ok(self.folder.close(fd)?) }
+        match owner(fd) {
+            Owner::Stream => Ok(()),
+            Owner::Folder => Ok(self.folder.close(fd)?),
+            Owner::Host => Ok(self.files.close(fd)?),
+        }
     }
 
     pub(super) fn fd_fdstat_get(
@@ -91,6 +133,9 @@ impl Host {
         stat: u32,
     ) -> Outcome {
         let (filetype, rights, inheriting) = match self.filetype(fd)? {
+            filetype::DIRECTORY if self.files.changeable(fd).is_ok() => {
+                (filetype::DIRECTORY, rights::ALL, rights::ALL)
+            }
             filetype::DIRECTORY => (filetype::DIRECTORY, rights::PATH_OPEN, FILE_RIGHTS),
             filetype::REGULAR_FILE => (filetype::REGULAR_FILE, FILE_RIGHTS, 0),
             stream => (stream, STREAM_RIGHTS, 0),
@@ -108,10 +153,14 @@ impl Host {
         fd: u32,
         stat: u32,
     ) -> Outcome {
+        if owner(fd) == Owner::Host {
+            return Ok(memory.put(stat, &filestat(&self.files.stat(fd)?))?);
+        }
         let size = match self.folder.entry(fd) {
             Ok(Entry::File { size }) => size,
             Ok(Entry::Folder) | Err(_) => 0,
         };
+        // Device, inode and times are zero.
         let mut bytes = [0; FILESTAT_SIZE];
         bytes[16] = self.filetype(fd)?;
         bytes[24..32].copy_from_slice(&1_u64.to_le_bytes());
@@ -120,11 +169,18 @@ impl Host {
     }
 
     fn filetype(&self, fd: u32) -> Result<u8, Errno> {
-        if fd >= STREAMS {
-            return Ok(match self.folder.entry(fd)? {
-                Entry::Folder => filetype::DIRECTORY,
-                Entry::File { .. } => filetype::REGULAR_FILE,
-            });
+        match owner(fd) {
+            Owner::Stream => {}
+            Owner::Folder => {
+                return Ok(match self.folder.entry(fd)? {
+                    Entry::Folder => filetype::DIRECTORY,
+                    Entry::File { .. } => filetype::REGULAR_FILE,
+                });
+            }
+            Owner::Host => {
+                let kind = rustix::fs::FileType::from_raw_mode(self.files.stat(fd)?.st_mode);
+                return Ok(host_files::filetype(kind));
+            }
         }
         let terminal = self.streams.get(fd)?.is_some_and(rustix::termios::isatty);
         Ok(if terminal { filetype::CHARACTER_DEVICE } else { filetype::UNKNOWN })
@@ -137,7 +193,7 @@ impl Host {
         prestat: u32,
     ) -> Outcome {
         // Tag 0 is a folder; the name's length follows at 4, so one u64 holds both.
-        let len = OwnFolder::name(fd)?.len() as u64;
+        let len = self.preopen_name(fd)?.len() as u64;
         Ok(memory.put_u64(prestat, len << 32)?)
     }
 
@@ -148,9 +204,13 @@ impl Host {
         path: u32,
         len: u32,
     ) -> Outcome {
-        let name = OwnFolder::name(fd)?;
+        let name = self.preopen_name(fd)?;
         let name = name.get(..len as usize).unwrap_or(name);
         Ok(memory.put(path, name)?)
+    }
+
+    fn preopen_name(&self, fd: u32) -> Result<&[u8], Errno> {
+        OwnFolder::name(fd).or_else(|_| self.files.mount(fd).map(|mount| &mount.target[..]))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the call has nine, witx says so")]
@@ -162,11 +222,16 @@ impl Host {
         path: u32,
         len: u32,
         oflags: u32,
-        _rights: u64,
+        rights: u64,
         _inheriting: u64,
-        _fdflags: u32,
+        fdflags: u32,
         fd: u32,
     ) -> Outcome {
+        if owner(dir) == Owner::Host {
+            let flags = open_flags(oflags, rights, fdflags);
+            let file = self.files.open(dir, memory.bytes(path, len)?, flags)?;
+            return Ok(memory.put_u32(fd, file)?);
+        }
         // CREAT, DIRECTORY, EXCL, TRUNC: all ask for what the one read-only file is not.
         if oflags != 0 {
             return Err(Errno::Perm.into());

@@ -5,18 +5,37 @@
 #[repr(u16)]
 pub(super) enum Errno {
     Success = 0,
+    Acces = 2,
     Again = 6,
     BadF = 8,
+    Busy = 10,
+    DQuot = 19,
+    Exist = 20,
     Fault = 21,
+    FBig = 22,
+    IlSeq = 25,
     Inval = 28,
     Io = 29,
+    IsDir = 31,
+    Loop = 32,
     MFile = 33,
+    MLink = 34,
+    NameTooLong = 37,
+    NFile = 41,
     NoEnt = 44,
+    NoMem = 48,
     NoSpc = 51,
     NoSys = 52,
     NotDir = 54,
+    NotEmpty = 55,
+    NotSup = 58,
+    NxIo = 60,
+    Overflow = 61,
     Perm = 63,
+    RoFs = 69,
     SPipe = 70,
+    TxtBsy = 74,
+    XDev = 75,
 }
 
 impl Errno {
@@ -28,12 +47,42 @@ impl Errno {
 impl From<rustix::io::Errno> for Errno {
     fn from(errno: rustix::io::Errno) -> Self {
         match errno {
+            rustix::io::Errno::ACCESS => Self::Acces,
             rustix::io::Errno::AGAIN => Self::Again,
             rustix::io::Errno::BADF => Self::BadF,
+            rustix::io::Errno::BUSY => Self::Busy,
+            rustix::io::Errno::DQUOT => Self::DQuot,
+            rustix::io::Errno::EXIST => Self::Exist,
+            rustix::io::Errno::FBIG => Self::FBig,
+            rustix::io::Errno::ILSEQ => Self::IlSeq,
+            rustix::io::Errno::INVAL => Self::Inval,
+            rustix::io::Errno::ISDIR => Self::IsDir,
+            rustix::io::Errno::LOOP => Self::Loop,
+            rustix::io::Errno::MFILE => Self::MFile,
+            rustix::io::Errno::MLINK => Self::MLink,
+            rustix::io::Errno::NAMETOOLONG => Self::NameTooLong,
+            rustix::io::Errno::NFILE => Self::NFile,
+            rustix::io::Errno::NOENT => Self::NoEnt,
+            rustix::io::Errno::NOMEM => Self::NoMem,
             rustix::io::Errno::NOSPC => Self::NoSpc,
+            rustix::io::Errno::NOTDIR => Self::NotDir,
+            rustix::io::Errno::NOTEMPTY => Self::NotEmpty,
+            rustix::io::Errno::OPNOTSUPP => Self::NotSup,
+            rustix::io::Errno::NXIO => Self::NxIo,
+            rustix::io::Errno::OVERFLOW => Self::Overflow,
             rustix::io::Errno::PERM => Self::Perm,
+            rustix::io::Errno::ROFS => Self::RoFs,
+            rustix::io::Errno::SPIPE => Self::SPipe,
+            rustix::io::Errno::TXTBSY => Self::TxtBsy,
+            rustix::io::Errno::XDEV => Self::XDev,
             _ => Self::Io,
         }
+    }
+}
+
+impl From<rustix::io::Errno> for Stop {
+    fn from(errno: rustix::io::Errno) -> Self {
+        Self::Errno(errno.into())
     }
 }
 

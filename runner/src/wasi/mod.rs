@@ -2,12 +2,14 @@
 //!
 //! Hand-written because it is a fraction of the start time of a complete implementation, and
 //! because an artifact needs little: arguments, environment, clocks, randomness, three streams,
-//! one wait. Calls outside this set answer `ENOSYS`; nothing of the host's file system is
-//! reachable. Names, numbers and layouts are those of `wasi_snapshot_preview1.witx`.
+//! one wait, and files below directories that the user named. Calls outside this set answer
+//! `ENOSYS`; nothing else of the host's file system is reachable. Names, numbers and layouts are those of `wasi_snapshot_preview1.witx`.
 
 mod clock;
 mod descriptors;
 mod errno;
+mod file_calls;
+mod host_files;
 mod memory;
 mod own_folder;
 mod poll;
@@ -17,7 +19,9 @@ mod streams;
 pub(crate) use process::Exit;
 pub use streams::Streams;
 
+use crate::HostMount;
 use errno::{Errno, Stop};
+use host_files::HostFiles;
 use memory::GuestMemory;
 use own_folder::OwnFolder;
 use wasmtime::{Caller, ExternType, Func, Linker, Memory, Module, Result, Store, Val};
@@ -35,6 +39,7 @@ pub(crate) struct Host {
     pub(crate) env: Vec<Vec<u8>>,
     pub(crate) streams: Streams,
     pub(crate) folder: OwnFolder,
+    pub(crate) files: HostFiles,
     /// The instance's memory, once there is one.
     pub(crate) memory: Option<Memory>,
 }
@@ -45,8 +50,10 @@ impl Host {
         env: Vec<Vec<u8>>,
         streams: Streams,
         request: Vec<u8>,
+        mounts: Vec<HostMount>,
     ) -> Self {
-        Self { args, env, streams, folder: OwnFolder::new(request), memory: None }
+        let (folder, files) = (OwnFolder::new(request), HostFiles::new(mounts));
+        Self { args, env, streams, folder, files, memory: None }
     }
 }
 
@@ -99,6 +106,28 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> Result<()> {
         path_open(
             dir: u32, dirflags: u32, path: u32, len: u32, oflags: u32,
             rights: u64, inheriting: u64, fdflags: u32, fd: u32
+        );
+        fd_pread(fd: u32, iovs: u32, count: u32, offset: u64, read: u32);
+        fd_pwrite(fd: u32, iovs: u32, count: u32, offset: u64, written: u32);
+        fd_readdir(fd: u32, buffer: u32, len: u32, from: u64, used: u32);
+        fd_sync(fd: u32);
+        fd_datasync(fd: u32);
+        fd_filestat_set_size(fd: u32, size: u64);
+        fd_filestat_set_times(fd: u32, accessed: u64, modified: u64, flags: u32);
+        path_filestat_get(dir: u32, lookup: u32, path: u32, len: u32, stat: u32);
+        path_filestat_set_times(
+            dir: u32, lookup: u32, path: u32, len: u32, accessed: u64, modified: u64, flags: u32
+        );
+        path_create_directory(dir: u32, path: u32, len: u32);
+        path_remove_directory(dir: u32, path: u32, len: u32);
+        path_unlink_file(dir: u32, path: u32, len: u32);
+        path_rename(dir: u32, path: u32, len: u32, new_dir: u32, new_path: u32, new_len: u32);
+        path_link(
+            dir: u32, lookup: u32, path: u32, len: u32, new_dir: u32, new_path: u32, new_len: u32
+        );
+        path_symlink(target: u32, target_len: u32, dir: u32, path: u32, len: u32);
+        path_readlink(
+            dir: u32, path: u32, len: u32, buffer: u32, buffer_len: u32, used: u32
         );
         poll_oneoff(subscriptions: u32, events: u32, count: u32, ready: u32);
     }

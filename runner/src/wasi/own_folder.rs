@@ -4,8 +4,9 @@ use super::errno::Errno;
 use lithify_control::Overrides;
 
 /// WASI looks for preopened folders from descriptor 3 on.
-const FOLDER: u32 = 3;
-const FIRST_FILE: u32 = FOLDER + 1;
+pub(super) const FOLDER: u32 = 3;
+/// Out of the way: the descriptors behind the folder's are those of other opened directories.
+pub(super) const FIRST_FILE: u32 = 1 << 30;
 /// The vm reads one file once; a loop that only opens must not grow the table.
 const MAX_OPEN: usize = 16;
 
@@ -19,7 +20,7 @@ pub(super) enum Entry {
 /// A folder with one read-only file.
 pub(crate) struct OwnFolder {
     request: Vec<u8>,
-    /// Read positions of the open files by descriptor - 4.
+    /// Read positions of the open files by descriptor, from [`FIRST_FILE`] on.
     open: Vec<Option<usize>>,
 }
 
