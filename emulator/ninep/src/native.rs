@@ -156,6 +156,16 @@ impl FileTree for NativeTree {
         self.directory.set_times(path.as_bytes(), &times).map_err(errno)
     }
 
+    fn set_times_handle(
+        &mut self,
+        file: Handle,
+        accessed: SetTime,
+        modified: SetTime,
+    ) -> Result<()> {
+        let times = SetTimes::pair(set_time(accessed), set_time(modified));
+        rustix::fs::futimens(self.file(file)?, &times).map_err(errno)
+    }
+
     fn create_directory(&mut self, path: &str) -> Result<()> {
         self.directory.create_directory(path.as_bytes()).map_err(errno)
     }

@@ -134,6 +134,14 @@ pub trait FileTree {
     /// Sets the time stamps of `path`.
     fn set_times(&mut self, path: &str, accessed: SetTime, modified: SetTime) -> Result<()>;
 
+    /// Sets the time stamps of a file that is open for writing.
+    fn set_times_handle(
+        &mut self,
+        file: Handle,
+        accessed: SetTime,
+        modified: SetTime,
+    ) -> Result<()>;
+
     /// Makes a directory.
     fn create_directory(&mut self, path: &str) -> Result<()>;
 

@@ -4,6 +4,7 @@ use super::{Known, Server};
 use crate::errno::{Errno, Result};
 use crate::fid::Opened;
 use crate::message::{GETATTR_BASIC, mode_bits, valid};
+use crate::node::{Node, OpenFile};
 use crate::ownership::PERMISSIONS;
 use crate::tree::{Kind, OpenFlags, SetTime};
 use crate::wire::{Reader, Writer};
@@ -106,10 +107,22 @@ impl Server {
         if wish.has(valid::ATIME | valid::MTIME) {
             let accessed = wish.time(valid::ATIME, valid::ATIME_SET, wish.accessed);
             let modified = wish.time(valid::MTIME, valid::MTIME_SET, wish.modified);
-            let (export, path) = self.writable(&node)?;
-            self.tree(export)?.set_times(&path, accessed, modified)?;
+            self.set_times(&node, accessed, modified)?;
         }
         Ok(())
+    }
+
+    /// Of a file without a name, which `ftruncate` for example changes, by a handle.
+    fn set_times(&mut self, node: &Rc<Node>, accessed: SetTime, modified: SetTime) -> Result<()> {
+        match (self.writable(node), node.any_open(true)) {
+            (Err(Errno::NOENT), Some(OpenFile { export, handle, .. })) => {
+                self.tree(export)?.set_times_handle(handle, accessed, modified)
+            }
+            (place, _) => {
+                let (export, path) = place?;
+                self.tree(export)?.set_times(&path, accessed, modified)
+            }
+        }
     }
 
     fn set_size(&mut self, number: u32, size: u64) -> Result<()> {

@@ -71,7 +71,7 @@ fn open_files_survive_their_names() {
     assert_eq!(client.read(2, 0, 9).unwrap(), b"kept");
     assert_eq!(client.attributes(2).unwrap().links, 0);
     assert_eq!(client.attributes(3).unwrap().size, 4, "through the other's handle");
-    client.set(3, 8, Values { size: 1, ..Values::default() }).unwrap();
+    client.set(3, 8 | 0x20, Values { size: 1, ..Values::default() }).unwrap();
     assert_eq!(client.read(2, 0, 9).unwrap(), b"k");
     client.clunk(2).unwrap();
     assert_eq!(client.attributes(3), Err(NOENT));

@@ -64,6 +64,13 @@ fn time(time: SetTime, given: u16, now: u16) -> (u64, u16) {
     }
 }
 
+/// Both times and their flags.
+fn times(accessed: SetTime, modified: SetTime) -> ((u64, u64), u16) {
+    let (accessed, access_flag) = time(accessed, wasip1::FSTFLAGS_ATIM, wasip1::FSTFLAGS_ATIM_NOW);
+    let (modified, modify_flag) = time(modified, wasip1::FSTFLAGS_MTIM, wasip1::FSTFLAGS_MTIM_NOW);
+    ((accessed, modified), access_flag | modify_flag)
+}
+
 impl FileTree for WasiTree {
     fn stat(&mut self, path: &str) -> Result<Stat> {
         wasi::path_stat(self.directory, or_itself(path)).map(stat).map_err(linux)
@@ -146,12 +153,18 @@ impl FileTree for WasiTree {
     }
 
     fn set_times(&mut self, path: &str, accessed: SetTime, modified: SetTime) -> Result<()> {
-        let (accessed, access_flag) =
-            time(accessed, wasip1::FSTFLAGS_ATIM, wasip1::FSTFLAGS_ATIM_NOW);
-        let (modified, modify_flag) =
-            time(modified, wasip1::FSTFLAGS_MTIM, wasip1::FSTFLAGS_MTIM_NOW);
-        let flags = access_flag | modify_flag;
-        wasi::set_times(self.directory, or_itself(path), (accessed, modified), flags).map_err(linux)
+        let (times, flags) = times(accessed, modified);
+        wasi::set_times(self.directory, or_itself(path), times, flags).map_err(linux)
+    }
+
+    fn set_times_handle(
+        &mut self,
+        file: Handle,
+        accessed: SetTime,
+        modified: SetTime,
+    ) -> Result<()> {
+        let (times, flags) = times(accessed, modified);
+        wasi::set_times_of(file.0, times, flags).map_err(linux)
     }
 
     fn create_directory(&mut self, path: &str) -> Result<()> {

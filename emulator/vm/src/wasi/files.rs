@@ -111,6 +111,12 @@ pub(crate) fn set_times(
     }
 }
 
+/// The same for an open file.
+pub(crate) fn set_times_of(file: Fd, times: (u64, u64), flags: Fstflags) -> Result<()> {
+    // SAFETY: as in `close`.
+    unsafe { wasip1::fd_filestat_set_times(file, times.0, times.1, flags) }
+}
+
 pub(crate) fn create_directory(directory: Fd, path: &str) -> Result<()> {
     // SAFETY: as in `open`.
     unsafe { wasip1::path_create_directory(directory, path) }
