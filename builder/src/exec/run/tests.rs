@@ -230,10 +230,7 @@ fn failures_are_located_and_say_what_buildkit_says() {
             "--security=insecure",
             "RUN --security=insecure has to be allowed: pass --allow security.insecure",
         ),
-        (
-            "--device=d",
-            "RUN --device=d: the machine that executes RUN has no devices of the host",
-        ),
+        ("--device=d", "RUN --device=d: the machine that executes RUN has no devices of the host"),
         (
             "--mount=type=bind,source=nothing,target=/t",
             "`nothing` does not exist in the build context",
