@@ -208,3 +208,106 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> E
     let path = path.to_owned();
     move |source| MachineError::Host { action, path, source }.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use lithify_rootfs::Content;
+
+    use super::*;
+    use crate::instruction::parse_mount;
+
+    struct Lab {
+        store: Store,
+        _folder: tempfile::TempDir,
+    }
+
+    fn lab() -> Lab {
+        let folder = tempfile::tempdir().unwrap();
+        Lab { store: Store::open(folder.path().join("store")).unwrap(), _folder: folder }
+    }
+
+    impl Lab {
+        fn open(&self, sharing: &str) -> CacheMount {
+            let mount = parse_mount(&format!("type=cache,target=/c,sharing={sharing}")).unwrap();
+            let mut initial = Tree::new();
+            let meta = Metadata { mode: 0o700, uid: 7, ..Metadata::dir() };
+            initial.insert(Path::new("/"), Node::directory(meta)).unwrap();
+            initial.insert(Path::new("/first"), file("0")).unwrap();
+            CacheMount::open(&self.store, "id", &mount, || Ok(initial)).unwrap()
+        }
+
+        /// A step's archive: one file, or the mark that one is gone.
+        fn changes(&self, path: &str, text: &str) -> Blob {
+            let mut layer = LayerBuilder::new(None);
+            match text {
+                "" => layer.whiteout(Path::new(path)).unwrap(),
+                text => layer.put(Path::new(path), file(text)).unwrap(),
+            }
+            let mut archive = tempfile::tempfile().unwrap();
+            layer.write(&mut archive).unwrap();
+            archive.flush().unwrap();
+            let len = archive.metadata().unwrap().len();
+            Blob::whole(archive, len, "changes".into())
+        }
+    }
+
+    fn file(text: &str) -> Node {
+        Node::file(Metadata::root_owned(0o644), Content::inline(text.as_bytes().to_vec()))
+    }
+
+    fn names(cache: &CacheMount) -> Vec<String> {
+        let tree = cache.tree().unwrap();
+        let paths = tree.walk().skip(1).map(|entry| entry.path.display().to_string());
+        paths.collect()
+    }
+
+    #[test]
+    fn steps_that_share_a_cache_add_to_what_the_others_made() {
+        let lab = lab();
+        let (one, two) = (lab.open("shared"), lab.open("shared"));
+        one.keep(&lab.changes("one", "1")).unwrap();
+        two.keep(&lab.changes("two", "2")).unwrap();
+        let both = lab.open("shared");
+        assert_eq!(names(&both), ["/first", "/one", "/two"]);
+        both.keep(&lab.changes("one", "")).unwrap();
+        assert_eq!(names(&lab.open("shared")), ["/first", "/two"]);
+    }
+
+    #[test]
+    fn many_layers_become_one_with_the_same_files() {
+        let lab = lab();
+        for number in 0..2 * MAX_LAYERS {
+            let cache = lab.open("locked");
+            cache.keep(&lab.changes(&format!("f{number:02}"), "x")).unwrap();
+        }
+        let cache = lab.open("locked");
+        assert_eq!(names(&cache).len(), 2 * MAX_LAYERS + 1);
+        assert!(cache.state.layers.len() <= MAX_LAYERS, "{}", cache.state.layers.len());
+        assert_eq!((cache.state.mode, cache.state.uid), (0o700, 7));
+    }
+
+    #[test]
+    fn private_caches_in_use_at_the_same_time_are_different_ones() {
+        let lab = lab();
+        let one = lab.open("private");
+        let two = lab.open("private");
+        one.keep(&lab.changes("one", "1")).unwrap();
+        two.keep(&lab.changes("two", "2")).unwrap();
+        drop((one, two));
+        assert_eq!(names(&lab.open("private")), ["/first", "/one"]);
+    }
+
+    #[test]
+    fn a_locked_cache_is_waited_for_until_the_build_is_canceled() {
+        let lab = lab();
+        let ids = ["a".to_owned(), "b".to_owned()].into();
+        let cancel = Cancel::default();
+        let held = Locks::take(&lab.store, &ids, &cancel).unwrap();
+        cancel.cancel();
+        assert!(Locks::take(&lab.store, &ids, &cancel).unwrap_err().is_canceled());
+        drop(held);
+        assert!(Locks::take(&lab.store, &ids, &cancel).is_ok());
+    }
+}

@@ -41,8 +41,8 @@ pub enum MountProblem {
         /// What is wrong.
         problem: String,
     },
-    /// A type that is understood and cannot be done.
-    #[error("mounts of the type `ssh` are not yet supported")]
+    /// A required agent.
+    #[error("an ssh agent is required, and agents are not forwarded in this version")]
     Ssh,
     /// A source where there is nothing to take it from.
     #[error("`source` of a cache needs a `from`")]
@@ -106,7 +106,8 @@ impl Applier<'_> {
         if target == Path::new("/") && !written.is_empty() {
             return Err(wrong(MountProblem::TargetIsRoot).into());
         }
-        if mount.kind == MountKind::Ssh {
+        // As in BuildKit, a step that only could use an agent gets none if there is none.
+        if mount.kind == MountKind::Ssh && mount.required {
             return Err(wrong(MountProblem::Ssh).into());
         }
         let has_files = mount.kind == MountKind::Bind || mount.from.is_some();

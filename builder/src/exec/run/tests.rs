@@ -240,7 +240,11 @@ fn failures_are_located_and_say_what_buildkit_says() {
             "--mount=type=secret,id=a,required: the secret `a` is required and was not given; \
              pass --secret id=a,src=FILE",
         ),
-        ("--mount=type=ssh", "--mount=type=ssh: mounts of the type `ssh` are not yet supported"),
+        (
+            "--mount=type=ssh,required",
+            "--mount=type=ssh,required: an ssh agent is required, and agents are not forwarded in \
+             this version",
+        ),
         (
             "--mount=type=cache,target=/c,source=/x",
             "--mount=type=cache,target=/c,source=/x: `source` of a cache needs a `from`",
