@@ -224,7 +224,8 @@ mod tests {
         for number in [1, 2, 8] {
             let order: Vec<Task> = (0..50).collect();
             let done = Mutex::new(Vec::new());
-            let needs = |task: Task| (0..task).filter(|other| task % (other + 2) == 0).collect();
+            let needs =
+                |task: Task| (0..task).filter(|other| task.is_multiple_of(other + 2)).collect();
             let schedule = Schedule::new(50);
             let make = |task| {
                 let needed: Vec<Task> = needs(task);

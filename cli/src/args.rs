@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Build an artifact from a Dockerfile
-    Build(BuildArgs),
+    Build(Box<BuildArgs>),
     /// Run an artifact, a file or by its name
     Run(RunArgs),
     /// Translate an artifact to native code, which starts in a millisecond

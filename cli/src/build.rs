@@ -44,10 +44,7 @@ pub(crate) fn build(args: &BuildArgs) -> Result<Exit, CliError> {
         cancel: crate::registry::cancel_on_signals()?,
     }));
     let result = Build { args, outputs, boot, store, options, progress: &progress }.run();
-    result.map_err(|error| {
-        progress.fail();
-        error
-    })
+    result.inspect_err(|_| progress.fail())
 }
 
 /// The first Ctrl-C ends the build cleanly, the second ends it.

@@ -1,14 +1,14 @@
 //! What a build puts out and takes in, and what the store then shows.
 
-mod support;
+mod home;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use home::{Home, entries, text};
 use lithify_image::Digest;
 use serde_json::Value;
-use support::{Home, entries, text};
 
 const DOCKERFILE: &str = "FROM scratch\nCOPY hello /etc/\nWORKDIR /w\nCMD [\"x\"]\n";
 

@@ -1,12 +1,12 @@
 //! The store under many builds at a time, and under their sudden death.
 
-mod support;
+mod home;
 
 use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use support::{Home, text};
+use home::{Home, text};
 
 /// Three stages, so that several threads write, and files large enough to be killed in.
 const DOCKERFILE: &str = "FROM scratch AS a\nCOPY one two /a/\nWORKDIR /w\n\
