@@ -96,13 +96,19 @@ test: boot-files base examples ## every test but the slow ones
 test-full: boot-files base mirror examples ## every test
 	$(test_environment) $(CARGO) test --no-fail-fast -- --include-ignored
 	$(test_environment) $(CARGO) test --no-fail-fast -p lithify-init -- --include-ignored
+	CARGO="$(CARGO)" fuzz/run.sh
+
+.PHONY: fuzz
+fuzz: setup ## the fuzz targets, SECONDS_EACH=60 each
+	@CARGO="$(CARGO)" fuzz/run.sh
 
 .PHONY: bench
-bench: build boot-files base ## guest programs, cold starts and builds beside QEMU, runc and the host
+bench: build boot-files base ## guest programs, cold starts, builds and pulls beside QEMU, runc, skopeo and the host
 	$(CARGO) build --profile guest -p lithify-machine --example native --example qemu
 	@benches/programs.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME) \
 		$(CARGO_TARGET_DIR)/guest/examples
 	@benches/builds.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE)
+	@benches/registry.py $(CARGO_TARGET_DIR)/release/lithify
 
 .PHONY: fmt
 fmt: ## format the Rust sources

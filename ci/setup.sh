@@ -10,6 +10,8 @@ packages=(
     bc bison flex libelf-dev libssl-dev xz-utils
     # the Debian base image and the tests' mirror; uidmap lets a user other than root map ids
     debian-archive-keyring dpkg-dev python3 uidmap util-linux
+    # registry and client that the tests publish to
+    docker-registry openssl skopeo
     # oracles of the tests: squashfs, riscv64 instructions and a whole machine, device trees
     squashfs-tools qemu-user qemu-system-misc device-tree-compiler
 )

@@ -30,6 +30,8 @@ struct Screen {
     running: BTreeMap<StepId, Step>,
     /// Highest number in use.
     last: StepId,
+    /// The builder's numbers, and ours: transfers come between its steps.
+    of_builder: BTreeMap<StepId, StepId>,
 }
 
 enum Style {
@@ -91,7 +93,12 @@ impl Progress {
             ProgressMode::Auto if dumb || !io::stderr().is_terminal() => Style::Plain,
             ProgressMode::Auto | ProgressMode::Tty => Style::Tty(MultiProgress::new()),
         };
-        Self(Arc::new(Mutex::new(Screen { style, running: BTreeMap::new(), last: 0 })))
+        Self(Arc::new(Mutex::new(Screen {
+            style,
+            running: BTreeMap::new(),
+            last: 0,
+            of_builder: BTreeMap::new(),
+        })))
     }
 
     fn screen(&self) -> MutexGuard<'_, Screen> {
@@ -175,11 +182,18 @@ impl lithify_builder::Progress for Progress {
     fn event(&self, event: Event<'_>) {
         match event {
             Event::StepStarted { id, stage, index, total, text } => {
-                self.screen().start(id, format!("[{stage} {index}/{total}] {text}"));
+                let mut screen = self.screen();
+                let own = screen.last + 1;
+                screen.of_builder.insert(id, own);
+                screen.start(own, format!("[{stage} {index}/{total}] {text}"));
             }
-            Event::StepOutput { id, line } => self.log(id, line),
-            Event::StepDone { id } => self.screen().end(id, End::Done),
-            Event::StepCached { id } => self.screen().end(id, End::Cached),
+            Event::StepOutput { id, line } => {
+                self.screen().of(id, |screen, id| screen.log(id, line))
+            }
+            Event::StepDone { id } => self.screen().of(id, |screen, id| screen.end(id, End::Done)),
+            Event::StepCached { id } => {
+                self.screen().of(id, |screen, id| screen.end(id, End::Cached));
+            }
             Event::Warning(Warning { rule, message, span }) => {
                 self.warn(rule, message, span.map(|span| span.first));
             }
@@ -189,6 +203,13 @@ impl lithify_builder::Progress for Progress {
 }
 
 impl Screen {
+    /// Does something with a step that the builder numbered.
+    fn of(&mut self, id: StepId, body: impl FnOnce(&mut Self, StepId)) {
+        if let Some(own) = self.of_builder.get(&id).copied() {
+            body(self, own);
+        }
+    }
+
     fn start(&mut self, id: StepId, name: String) {
         self.last = self.last.max(id);
         let mut spinner = None;
@@ -350,14 +371,16 @@ mod tests {
     }
 
     #[test]
-    fn own_steps_are_numbered_after_the_builder_s() {
+    fn steps_are_numbered_as_they_start_whoever_starts_them() {
         let progress = Progress::new(ProgressMode::Plain, true);
-        lithify_builder::Progress::event(
-            &progress,
-            Event::StepStarted { id: 4, stage: "a", index: 1, total: 1, text: "COPY a b" },
-        );
-        assert_eq!(progress.step("next", Ok::<_, ()>), Ok(5));
-        assert_eq!(progress.screen().running.len(), 1);
+        let transfer = progress.begin_transfer("blob", 1);
+        let started =
+            Event::StepStarted { id: 1, stage: "a", index: 1, total: 1, text: "COPY a b" };
+        lithify_builder::Progress::event(&progress, started);
+        assert_eq!((transfer, progress.step("next", Ok::<_, ()>)), (1, Ok(3)));
+        assert_eq!(progress.screen().running.len(), 2);
+        lithify_builder::Progress::event(&progress, Event::StepDone { id: 1 });
+        assert!(progress.screen().running.contains_key(&transfer));
         progress.fail();
         assert!(progress.screen().running.is_empty());
     }

@@ -188,16 +188,20 @@ impl Error {
     }
 }
 
+/// What breaks a connection that there was, as opposed to what keeps one from being made.
 fn is_transient(error: &ureq::Error) -> bool {
     use std::io::ErrorKind as Kind;
     match error {
         ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed | ureq::Error::BodyStalled => true,
-        ureq::Error::Io(error) => !matches!(
+        ureq::Error::Io(error) => matches!(
             error.kind(),
-            Kind::ConnectionRefused
-                | Kind::PermissionDenied
-                | Kind::InvalidData
-                | Kind::NotConnected
+            Kind::UnexpectedEof
+                | Kind::ConnectionReset
+                | Kind::ConnectionAborted
+                | Kind::BrokenPipe
+                | Kind::TimedOut
+                | Kind::WouldBlock
+                | Kind::Interrupted
         ),
         _ => false,
     }
