@@ -60,6 +60,11 @@ impl Artifact {
             command.args(["--target", target]);
         }
         run(&mut command).expect_code(0);
+        Self::at(lab, wasm)
+    }
+
+    /// An artifact that a test built itself.
+    pub(crate) fn at(lab: &'static Lab, wasm: PathBuf) -> Self {
         Self { lab, wasm, ours: OnceLock::new(), stock: OnceLock::new() }
     }
 

@@ -63,6 +63,11 @@ impl Lab {
         &self.base
     }
 
+    /// The build context that the base image is made of.
+    pub(crate) fn base_context(&self) -> PathBuf {
+        self.base.with_extension("context")
+    }
+
     /// The folder of this run; it stays until the next one.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder

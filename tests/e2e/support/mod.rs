@@ -4,10 +4,14 @@ mod artifact;
 mod guest;
 mod lab;
 mod layout;
+mod mirror;
 mod outcome;
+mod steps;
 
 pub(crate) use artifact::{Artifact, Image};
 pub(crate) use guest::Runtime;
 pub(crate) use lab::Lab;
 pub(crate) use layout::{Entry, Layout};
-pub(crate) use outcome::{Outcome, feed, run};
+pub(crate) use mirror::Mirror;
+pub(crate) use outcome::{Outcome, feed, run, run_within};
+pub(crate) use steps::Steps;

@@ -53,15 +53,20 @@ impl Outcome {
 
 /// Runs `command` to its end with an empty standard input.
 pub(crate) fn run(command: &mut Command) -> Outcome {
-    collect(command.stdin(Stdio::null()), None)
+    run_within(PATIENCE, command)
+}
+
+/// As [`run`], for a command of which it is known that it takes long.
+pub(crate) fn run_within(patience: Duration, command: &mut Command) -> Outcome {
+    collect(command.stdin(Stdio::null()), None, patience)
 }
 
 /// Runs `command` to its end and gives it `input`.
 pub(crate) fn feed(command: &mut Command, input: Vec<u8>) -> Outcome {
-    collect(command.stdin(Stdio::piped()), Some(input))
+    collect(command.stdin(Stdio::piped()), Some(input), PATIENCE)
 }
 
-fn collect(command: &mut Command, input: Option<Vec<u8>>) -> Outcome {
+fn collect(command: &mut Command, input: Option<Vec<u8>>, patience: Duration) -> Outcome {
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -70,7 +75,7 @@ fn collect(command: &mut Command, input: Option<Vec<u8>>) -> Outcome {
     let writer = child.stdin.take().zip(input).map(|(stdin, input)| write_all(stdin, input));
     let stdout = read_all(child.stdout.take().expect("piped"));
     let stderr = read_all(child.stderr.take().expect("piped"));
-    let (ended, watchdog) = watch(&child);
+    let (ended, watchdog) = watch(&child, patience);
     let status = child.wait().expect("a child of this process");
     drop(ended);
     let in_time = watchdog.join().expect("the watchdog does not panic");
@@ -101,12 +106,12 @@ fn read_all(mut stream: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     })
 }
 
-/// Kills the process after [`PATIENCE`] unless the sender is dropped before; tells which.
-fn watch(child: &Child) -> (mpsc::Sender<()>, JoinHandle<bool>) {
+/// Kills the process after `patience` unless the sender is dropped before; tells which.
+fn watch(child: &Child, patience: Duration) -> (mpsc::Sender<()>, JoinHandle<bool>) {
     let pid = child.id().to_string();
     let (ended, end) = mpsc::channel();
     let watchdog = std::thread::spawn(move || {
-        let in_time = end.recv_timeout(PATIENCE) != Err(mpsc::RecvTimeoutError::Timeout);
+        let in_time = end.recv_timeout(patience) != Err(mpsc::RecvTimeoutError::Timeout);
         if !in_time {
             let _ = Command::new("kill").args(["-KILL", &pid]).status();
         }
