@@ -116,7 +116,7 @@ fn command_that_cannot_start_is_named() {
     for (step, parts) in [
         ("RUN [\"/nowhere\"]\n", &["Dockerfile:2", "\"/nowhere\"", "could not be started"][..]),
         ("USER nobodyy\nRUN true\n", &["Dockerfile:3", "nobodyy", "/etc/passwd"]),
-        ("RUN --mount=type=cache,target=/c true\n", &["Dockerfile:2", "not yet supported"]),
+        ("RUN --device=gpu true\n", &["Dockerfile:2", "--device=gpu", "no devices of the host"]),
     ] {
         let Some(build) = Build::new(step) else { return };
         run(&mut build.command()).expect_error(1, parts);
