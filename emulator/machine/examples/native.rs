@@ -1,8 +1,9 @@
 //! Runs a command in a natively built machine:
-//! `native [--net] KERNEL INITRAMFS ROOTFS COMMAND [ARG...]`.
+//! `native [--net[=PUBLISHED,...]] KERNEL INITRAMFS ROOTFS COMMAND [ARG...]`.
 //!
 //! For looking at the machine alone, under `perf` or a debugger, and for benchmarks. With `--net`
-//! it has a network, in which the host's loopback is the gateway. Prints what the boot and the
+//! it has a network, in which the host's loopback is the gateway, and ports `[IP:]HOST:GUEST[/udp]`
+//! of the host lead to the guest. Prints what the boot and the
 //! command cost to standard error; ends with the command's exit code.
 
 use std::cell::RefCell;
@@ -115,8 +116,8 @@ fn read(path: &str) -> Bytes {
     Bytes(std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}")))
 }
 
-/// A network with the host's name servers, and how the guest sets it up.
-fn network() -> (SharedGateway<StdSockets>, Network) {
+/// A network with the host's name servers and published ports, and how the guest sets it up.
+fn network(published: &str) -> (SharedGateway<StdSockets>, Network) {
     let listed = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let settings = Settings { access: Access::Gateway, resolvers: resolvers(&listed), seed: 1 };
     let sockets = StdSockets::new().unwrap_or_else(|error| panic!("{error}"));
@@ -129,7 +130,12 @@ fn network() -> (SharedGateway<StdSockets>, Network) {
         ipv6_gateway: PLAN.gateway_v6,
         mtu: MTU,
     };
-    (SharedGateway::new(Gateway::new(sockets, settings)), interface)
+    let mut gateway = Gateway::new(sockets, settings);
+    for port in published.split(',').filter(|port| !port.is_empty()) {
+        let port = port.parse().unwrap_or_else(|error| panic!("{error}"));
+        gateway.publish(&port).unwrap_or_else(|error| panic!("{port}: {error}"));
+    }
+    (SharedGateway::new(gateway), interface)
 }
 
 /// The file that names the network's name server.
@@ -177,12 +183,16 @@ fn run(
 
 fn main() {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
-    let net = (args.first().is_some_and(|arg| arg == "--net")).then(|| {
+    let published = args
+        .first()
+        .and_then(|arg| arg.strip_prefix("--net"))
+        .map(|rest| rest.strip_prefix('=').unwrap_or(rest).to_owned());
+    let net = published.map(|published| {
         args.remove(0);
-        network()
+        network(&published)
     });
     let [kernel, initramfs, rootfs, argv @ ..] = args.as_slice() else {
-        eprintln!("usage: native [--net] KERNEL INITRAMFS ROOTFS COMMAND [ARG...]");
+        eprintln!("usage: native [--net[=PUBLISHED,...]] KERNEL INITRAMFS ROOTFS COMMAND [ARG...]");
         std::process::exit(2);
     };
     let ports = Ports::default();
