@@ -170,10 +170,18 @@ fn list(available: &[String]) -> String {
 }
 
 impl Error {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an error ends here, its owner has no more use for it"
+    )]
     pub(crate) fn config(path: &Path, reason: impl ToString) -> Self {
         Self::Config { path: path.to_owned(), reason: reason.to_string() }
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an error ends here, its owner has no more use for it"
+    )]
     pub(crate) fn document(what: &str, reason: impl ToString) -> Self {
         Self::Document { what: what.to_owned(), reason: reason.to_string() }
     }

@@ -15,6 +15,8 @@ mod debian_base;
 mod disk_full;
 mod exit_codes;
 mod hostile;
+mod mounts;
+mod registry;
 mod renewal;
 mod reproducible;
 mod round_trip;
