@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lithify_image::{Digest, Platform};
+use lithify_image::Digest;
 
 /// An error of this crate. URLs in messages have no query: those of redirects carry signatures.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +137,7 @@ pub enum Error {
         /// The index.
         what: String,
         /// The platform asked for.
-        wanted: Platform,
+        wanted: String,
         /// What there is.
         available: Vec<String>,
     },
@@ -162,11 +162,17 @@ pub enum Error {
     Canceled,
     /// The local store failed.
     #[error(transparent)]
-    Image(#[from] lithify_image::Error),
+    Image(Box<lithify_image::Error>),
 }
 
 fn list(available: &[String]) -> String {
     if available.is_empty() { "none".to_owned() } else { available.join(", ") }
+}
+
+impl From<lithify_image::Error> for Error {
+    fn from(error: lithify_image::Error) -> Self {
+        Self::Image(Box::new(error))
+    }
 }
 
 impl Error {

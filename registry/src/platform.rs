@@ -41,8 +41,8 @@ impl Choice<'_> {
         }
     }
 
-    fn preferred(&self) -> Platform {
-        self.wanted.last().cloned().unwrap_or_else(|| Platform::linux("riscv64"))
+    fn preferred(&self) -> String {
+        self.wanted.last().map(ToString::to_string).unwrap_or_default()
     }
 
     /// Whether a single image fits; what is no image for a platform always does.

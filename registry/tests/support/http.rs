@@ -77,6 +77,7 @@ impl Response {
         Self { status, headers: Vec::new(), body: Vec::new() }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "strings and digests, owned or not")]
     pub(crate) fn header(mut self, name: &str, value: impl ToString) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
         self

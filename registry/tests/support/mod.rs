@@ -1,6 +1,6 @@
 //! A registry of our own that misbehaves on demand, and what the tests share.
 
-#![allow(dead_code, reason = "each test program uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test program uses its part")]
 
 mod fake;
 mod http;
