@@ -1,7 +1,7 @@
 //! Runs a command in QEMU's machine: `qemu KERNEL INITRAMFS ROOTFS COMMAND [ARG...]`.
 //!
-//! The counterpart of `native` on the same boot files, for benchmarks: `qemu-system-riscv64` has the
-//! platform's ports as virtio-serial ones, and this program is the host's side of them. The
+//! The counterpart of `native` on the same boot files, for benchmarks: `qemu-system-riscv64` has
+//! the platform's ports as virtio-serial ones, and this program is the host's side of them. The
 //! command's standard output is printed; ends with the command's exit code.
 
 use std::io::{Read, Write};

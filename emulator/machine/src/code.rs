@@ -252,7 +252,8 @@ impl CodeCache {
     }
 
     /// Drops the blocks of RAM page `page`. Their steps stay readable until [`flush`](Self::flush):
-    /// the store that made them stale may be in one of them. Links lead to them from this page only.
+    /// the store that made them stale may be in one of them. Links lead to them from this page
+    /// only.
     pub(crate) fn drop_page(&mut self, page: usize) {
         for address in self.by_page.remove(&page).unwrap_or_default() {
             self.by_address.remove(&address);
@@ -276,7 +277,8 @@ impl CodeCache {
     }
 }
 
-/// The step that ends a cut block after `retired` instructions: execution goes on at page offset `pc`.
+/// The step that ends a cut block after `retired` instructions: execution goes on at page offset
+/// `pc`.
 pub(crate) fn next(pc: u16, retired: usize) -> Step {
     let op = Op { code: OpCode::Next, rd: 0, rs1: 0, rs2: 0, rs3: 0, pc, imm: 0 };
     Step::new(&op, retired)

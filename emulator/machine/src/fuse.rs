@@ -1,12 +1,14 @@
 //! Sequences of ops that are dispatched together.
 //!
-//! Most of an op's cost is finding out which one it is: a jump that the host predicts badly. A sequence that
-//! guests execute often has a code of its own, which stands in its first step; the interpreter
-//! then executes that many steps, each with its own operands, as if dispatched one by one. So a
-//! fused sequence means the same by construction, and an exception in its middle is precise.
+//! Most of an op's cost is finding out which one it is: a jump that the host predicts badly. A
+//! sequence that guests execute often has a code of its own, which stands in its first step; the
+//! interpreter then executes that many steps, each with its own operands, as if dispatched one by
+//! one. So a fused sequence means the same by construction, and an exception in its middle is
+//! precise.
 //!
 //! The list is what saves most dispatches in a run of bash, python, perl, gzip and the kernel under
-//! system calls, forks and pipes: nearly every second one. Each arm costs some hundred bytes of code.
+//! system calls, forks and pipes: nearly every second one. Each arm costs some hundred bytes of
+//! code.
 
 use std::sync::LazyLock;
 

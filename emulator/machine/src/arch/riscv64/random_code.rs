@@ -1,5 +1,5 @@
-//! Random pages as code, from random registers and CSRs, among random page tables: whatever runs, the
-//! machine neither panics nor hangs, and its state stays one that the manual allows.
+//! Random pages as code, from random registers and CSRs, among random page tables: whatever runs,
+//! the machine neither panics nor hangs, and its state stays one that the manual allows.
 
 use std::rc::Rc;
 
