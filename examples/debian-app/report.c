@@ -29,7 +29,7 @@ int main(int argc, char **argv) {
     int step;
     while ((step = sqlite3_step(rows)) == SQLITE_ROW) {
         long cents = sqlite3_column_int64(rows, 2);
-        printf("shelf %s %6lld parts %6ld.%02ld EUR\n", sqlite3_column_text(rows, 0),
+        printf("shelf %s %7lld parts %6ld.%02ld EUR\n", sqlite3_column_text(rows, 0),
                sqlite3_column_int64(rows, 1), cents / 100, cents % 100);
     }
     if (step != SQLITE_DONE)
