@@ -25,6 +25,12 @@ pub enum MachineError {
         /// The cap.
         limit: usize,
     },
+    /// More uses of one private cache than anybody has steps.
+    #[error("more than {limit} steps use the same private cache at a time")]
+    TooManyPrivateCaches {
+        /// The cap.
+        limit: usize,
+    },
     /// A file of the host cannot be used.
     #[error("{action} {}: {source}", path.display())]
     Host {

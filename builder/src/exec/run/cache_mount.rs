@@ -174,7 +174,7 @@ fn private_slot(store: &Store, id: &str) -> Result<(Digest, Option<File>), Error
             return Ok((key, Some(file)));
         }
     }
-    Err(MachineError::TooManyVolumes { limit: MAX_PRIVATE }.into())
+    Err(MachineError::TooManyPrivateCaches { limit: MAX_PRIVATE }.into())
 }
 
 fn key(id: &str, number: usize) -> Digest {
