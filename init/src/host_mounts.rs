@@ -45,14 +45,15 @@ pub(crate) fn attach(mounts: &[Mount], owner: &Account, cwd: &[u8]) -> Result<()
         .during(|| format!("unmount {PLACE}"))
 }
 
-/// Reads and writes go to the host at once, since the server names no version of a file
-/// (`v9fs_fid_add_modes`): what the host's programs write is seen, and what a program here has
-/// written is the host's when it is told so. Only memory-mapped pages are kept, as long as a file
-/// is open. A request carries 125 pages, all that Linux's transport allows.
+/// Reads and writes go to the host at once: what the host's programs write is seen, what a program
+/// here has written is the host's when it is told so, and appending is left to the host, so that
+/// writers on both sides lose nothing. The price is that a file can be mapped for reading only:
+/// Linux's `cache=mmap` would allow shared writable maps, but opens files for appending without
+/// saying so. A request carries 125 pages, all that Linux's transport allows.
 fn options(owner: &Account) -> Result<CString, Errno> {
     let Account { uid, gid, .. } = owner;
     let options = format!(
-        "trans=virtio,version=9p2000.L,cache=mmap,msize=512000,access=user,uname={uid}:{gid}"
+        "trans=virtio,version=9p2000.L,cache=none,msize=512000,access=user,uname={uid}:{gid}"
     );
     CString::new(options).map_err(|_| Errno::INVAL)
 }

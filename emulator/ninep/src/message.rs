@@ -43,8 +43,8 @@ pub(crate) mod kind {
     pub(crate) const TCLUNK: u8 = 120;
 }
 
-/// What identifies a file to the guest. The version is always zero: Linux then caches nothing of
-/// the file, so that what others write on the host is seen at once.
+/// What identifies a file to the guest. The version is always zero, by which Linux knows not to
+/// cache the file: what others write on the host is to be seen at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Qid {
     pub(crate) kind: u8,
