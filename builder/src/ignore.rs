@@ -161,9 +161,7 @@ fn to_regex(pattern: &str, deep: bool) -> Result<Regex, &'static str> {
     while let Some(c) = chars.next() {
         match c {
             '*' => {
-                let double = chars.next_if_eq(&'*').is_some() && deep;
-                while chars.next_if_eq(&'*').is_some() {}
-                if double {
+                if deep && chars.next_if_eq(&'*').is_some() {
                     chars.next_if_eq(&'/');
                     source.push_str(if chars.peek().is_none() { ".*" } else { "(?:.*/)?" });
                 } else {

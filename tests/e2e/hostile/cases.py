@@ -9,6 +9,8 @@ import json
 import os
 import sys
 
+sys.dont_write_bytecode = True
+
 from forge import CONFIG, END, INDEX, LAYER, MANIFEST, Layout, directory, entry, hardlink, header, pad
 from forge import pax, sparse, symlink, zeros_gzip, zeros_zstd
 
