@@ -29,6 +29,7 @@ mod options;
 mod parser;
 mod plan;
 mod progress;
+mod remote;
 mod schedule;
 mod secret;
 mod source;
@@ -59,6 +60,7 @@ pub use parser::{Directives, Heredoc, Pair, ParseError};
 pub use plan::PlanError;
 pub use progress::{Event, Progress, StepId, Warning};
 pub use secret::Secret;
+pub use remote::RemoteFiles;
 pub use source::{SourceFile, Span};
 
 /// What a build made.

@@ -13,6 +13,7 @@ use crate::cancel::Cancel;
 use crate::images::ImageSource;
 use crate::instruction::NetworkMode;
 use crate::machine::RunMachine;
+use crate::remote::RemoteFiles;
 use crate::secret::Secret;
 
 /// Where the Dockerfile is.
@@ -87,6 +88,8 @@ pub struct Options {
     pub hosts: Vec<ExtraHost>,
     /// What the Dockerfile may ask for.
     pub allow: Entitlements,
+    /// Fetches what ADD takes from elsewhere; without it that is an error.
+    pub remote: Option<Arc<dyn RemoteFiles>>,
     /// Stops the build.
     pub cancel: Cancel,
     /// What is taken from and given to caches.
@@ -113,6 +116,7 @@ impl Options {
             network: NetworkMode::Default,
             hosts: Vec::new(),
             allow: Entitlements::default(),
+            remote: None,
             cancel: Cancel::default(),
             cache: CacheOptions::default(),
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),

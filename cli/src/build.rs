@@ -37,6 +37,7 @@ pub(crate) fn build(args: &BuildArgs) -> Result<Exit, CliError> {
     options.machine = Some(options::run_machine(args, &boot, &cache));
     cancel_on_signals(&options.cancel)?;
     let progress = Progress::new(args.progress, args.quiet);
+    options.remote = Some(Arc::new(crate::remote::Web));
     options.images = Some(Arc::new(RegistryImages {
         args: args.registry.clone(),
         pull: args.pull,

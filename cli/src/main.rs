@@ -18,6 +18,7 @@ mod pull;
 mod push;
 mod reference;
 mod registry;
+mod remote;
 mod run;
 mod tag;
 

@@ -3,6 +3,7 @@
 mod home;
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -240,4 +241,33 @@ fn names_are_listed_and_pruned() {
     assert!(pruned.contains("untagged: docker.io/library/app:1"), "{pruned}");
     assert!(entries(&home.store().join("blobs/sha256")).is_empty());
     assert_eq!(home.succeeds(&["images", "-q"]), "");
+}
+
+/// A server of one file, on loopback, for as long as the test runs.
+fn serve(content: &'static [u8]) -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // The request fits into one read, and says nothing that matters.
+            let _ = stream.read(&mut [0; 4096]);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                content.len()
+            );
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(content));
+        }
+    });
+    port
+}
+
+#[test]
+fn files_are_fetched_by_http() {
+    let port = serve(b"fetched");
+    let home = Home::with(&format!("FROM scratch\nADD http://127.0.0.1:{port}/dir/file /to/\n"));
+    home.builds(&["-o", "type=local,dest=files", "context"]);
+    assert_eq!(home.read("files/to/file"), b"fetched");
+    let again = home.builds(&["-o", "type=local,dest=files", "context"]);
+    assert!(again.contains("CACHED"), "what is fetched is the same: {again}");
 }

@@ -11,6 +11,7 @@ mod files;
 mod inputs;
 mod mode;
 mod owner;
+mod remote;
 mod run;
 mod settings;
 mod state;
@@ -141,11 +142,41 @@ pub enum ExecError {
         /// What is wrong with it.
         problem: String,
     },
-    /// ADD of something that would have to be fetched.
-    #[error("ADD {source_text}: nothing is fetched in this version; download it and ADD the file")]
+    /// ADD of something that cannot be fetched here.
+    #[error("ADD {source_text}: this is not fetched here; download it and ADD the file")]
     Remote {
         /// The source.
         source_text: String,
+    },
+    /// ADD of something that could not be fetched.
+    #[error("ADD {url}: {message}")]
+    Fetch {
+        /// The source.
+        url: String,
+        /// Why.
+        message: String,
+    },
+    /// An address that names no file.
+    #[error("ADD {url}: the address names no file")]
+    RemoteName {
+        /// The source.
+        url: String,
+    },
+    /// `--checksum` that is none.
+    #[error("--checksum={value}: expected sha256: and 64 hex digits, and one source by http or https")]
+    BadChecksum {
+        /// What was given.
+        value: String,
+    },
+    /// A file with another digest than `--checksum` says.
+    #[error("ADD {url}: the file has the digest {actual}, and --checksum says {expected}")]
+    Checksum {
+        /// The source.
+        url: String,
+        /// The digest that it should have.
+        expected: Digest,
+        /// The digest that it has.
+        actual: Digest,
     },
     /// A source that does not exist.
     #[error("`{path}` does not exist in {place}{hint}")]

@@ -11,6 +11,7 @@ use super::base::OpenedContext;
 use super::copier::{Clash, Copier, Rules};
 use super::mode::Mode;
 use super::owner::Owner;
+use super::remote::RemoteFile;
 use super::{Applier, Current, ExecError, Outcome, StageState};
 use crate::cache::{Hit, Key};
 use crate::context::LocalContext;
@@ -25,6 +26,10 @@ use crate::source_tree::{Found, Match, SourceTree, has_wildcard};
 /// A transfer with all variables expanded.
 struct Expanded {
     sources: Vec<String>,
+    /// Addresses of files to fetch.
+    remote: Vec<String>,
+    /// What the one address leads to.
+    checksum: Option<Digest>,
     inline: Vec<(String, String)>,
     destination: PathBuf,
     /// The destination is written as a directory.
@@ -109,7 +114,12 @@ impl Applier<'_> {
         let files = source.files()?;
         let found = find_all(files, &expanded, transfer, &place)?;
         let content = self.content_digest(files, &found.items, &expanded.exclude)?;
-        let key = key.text("content").digest(&content).finish();
+        let fetch = |url: &String| self.remote_file(url, expanded.checksum);
+        let remote: Vec<RemoteFile> =
+            expanded.remote.iter().map(fetch).collect::<Result<_, _>>()?;
+        let key = key.text("content").digest(&content);
+        let key = remote.iter().fold(key, |key, file| key.text(&file.name).digest(&file.digest));
+        let key = key.finish();
         let keys: Vec<Digest> = [key].into_iter().chain(whole).collect();
         let _entered = self.cache.enter(key);
         if let Some(hit) = self.cache.find(current.stage, &key)? {
@@ -118,7 +128,7 @@ impl Applier<'_> {
             }
             return self.take_transfer(state, hit, &place, current);
         }
-        let changes = self.copied(state, transfer, &expanded, &found)?;
+        let changes = self.copied(state, transfer, &expanded, &found, &remote)?;
         self.warn_unmatched(&found.unmatched, &place, current);
         self.commit(state, &changes, current, &keys, found.unmatched)
     }
@@ -154,6 +164,7 @@ impl Applier<'_> {
             .list(&expanded.exclude)
             .switch(transfer.parents)
             .switch(transfer.unpack != Some(false))
+            .switch(transfer.unpack == Some(true))
     }
 
     /// The changes that the files make.
@@ -163,12 +174,14 @@ impl Applier<'_> {
         transfer: &Transfer,
         expanded: &Expanded,
         found: &FoundAll,
+        remote: &[RemoteFile],
     ) -> Result<LayerBuilder, Error> {
         let tree = state.files.tree()?;
         let mut copier = Copier::new(tree, self.rules(tree, expanded)?);
         let into_directory =
             expanded.into_directory || copier.is_directory(&expanded.destination)?;
-        if found.items.len() + expanded.inline.len() > 1 && !into_directory {
+        let count = found.items.len() + remote.len() + expanded.inline.len();
+        if count > 1 && !into_directory {
             let path = expanded.destination.clone();
             return Err(ExecError::DestinationNotDirectory { path }.into());
         }
@@ -176,6 +189,13 @@ impl Applier<'_> {
         for item in &found.items {
             let unpacked = self.unpacked(transfer, &item.found, &item.named)?;
             placement.put(&mut copier, item, unpacked.as_ref())?;
+        }
+        for file in remote {
+            let unpacked = match transfer.unpack {
+                Some(true) => archive::unpack(file.content(), Path::new(&file.name), self.store)?,
+                _ => None,
+            };
+            placement.put_remote(&mut copier, file, unpacked.as_ref())?;
         }
         placement.put_inline(&mut copier)?;
         Ok(copier.finish())
@@ -191,13 +211,16 @@ impl Applier<'_> {
         let path =
             |word: &str| self.expand_some(state, word, step, ExecError::EmptyPath { keyword });
         let word = |word: &String| self.expand(state, word, step);
-        let mut sources = Vec::new();
+        let (mut sources, mut remote) = (Vec::new(), Vec::new());
         for source in &transfer.sources {
             let source = path(source)?;
-            if transfer.kind == TransferKind::Add && is_remote(&source) {
-                return Err(ExecError::Remote { source_text: source }.into());
+            match transfer.kind {
+                TransferKind::Add if is_web(&source) => remote.push(source),
+                TransferKind::Add if is_remote(&source) => {
+                    return Err(ExecError::Remote { source_text: source }.into());
+                }
+                _ => sources.push(source),
             }
-            sources.push(source);
         }
         let mut inline = Vec::new();
         for file in &transfer.inline {
@@ -208,8 +231,11 @@ impl Applier<'_> {
             || destination.ends_with("/.")
             || matches!(&*destination, "." | "..")
             || transfer.parents;
+        let checksum = transfer.checksum.as_ref().map(word).transpose()?;
         Ok(Expanded {
+            checksum: checksum.map(|value| checksum_of(value, &sources, &remote)).transpose()?,
             sources,
+            remote,
             inline,
             destination: absolute(&state.config.config.working_dir, &destination),
             into_directory,
@@ -220,7 +246,8 @@ impl Applier<'_> {
     }
 
     fn rules(&self, tree: &Tree, expanded: &Expanded) -> Result<Rules, Error> {
-        let single = expanded.sources.len() == 1 && !has_wildcard(&expanded.sources[0]);
+        let single = matches!(&expanded.sources[..], [source] if !has_wildcard(source))
+            && expanded.remote.is_empty();
         let owner = expanded.owner.as_deref().map(|text| Owner::resolve(text, tree));
         Ok(Rules {
             owner: owner.transpose()?,
@@ -333,6 +360,21 @@ impl Placement<'_> {
         copier.put(found.clone(), &item.real, &target, Clash::Refuse)
     }
 
+    fn put_remote(
+        &self,
+        copier: &mut Copier,
+        file: &RemoteFile,
+        unpacked: Option<&Tree>,
+    ) -> Result<(), Error> {
+        let destination = copier.resolve(&self.expanded.destination)?;
+        if let Some(tree) = unpacked {
+            let found = SourceTree::Tree(tree).walk(Path::new(""))?;
+            return copier.put(found, Path::new(""), &destination, Clash::Replace);
+        }
+        let target = if self.into_directory { destination.join(&file.name) } else { destination };
+        copier.put(vec![file.found()], Path::new(""), &target, Clash::Refuse)
+    }
+
     fn put_inline(&self, copier: &mut Copier) -> Result<(), Error> {
         for (name, text) in &self.expanded.inline {
             let destination = copier.resolve(&self.expanded.destination)?;
@@ -423,6 +465,17 @@ pub(super) fn clean(path: &Path) -> PathBuf {
 pub(super) fn absolute(working_dir: &str, path: &str) -> PathBuf {
     let joined = Path::new("/").join(working_dir).join(path);
     Path::new("/").join(clean(&joined))
+}
+
+fn is_web(source: &str) -> bool {
+    let is_repository = source.split(['#', '?']).next().is_some_and(|url| url.ends_with(".git"));
+    !is_repository && (source.starts_with("http://") || source.starts_with("https://"))
+}
+
+/// A checksum is of one file.
+fn checksum_of(value: String, local: &[String], remote: &[String]) -> Result<Digest, ExecError> {
+    let digest = value.parse().ok().filter(|_| local.is_empty() && remote.len() == 1);
+    digest.ok_or(ExecError::BadChecksum { value })
 }
 
 fn is_remote(source: &str) -> bool {
