@@ -188,7 +188,7 @@ impl lithify_builder::Progress for Progress {
                 screen.start(own, format!("[{stage} {index}/{total}] {text}"));
             }
             Event::StepOutput { id, line } => {
-                self.screen().of(id, |screen, id| screen.log(id, line))
+                self.screen().of(id, |screen, id| screen.log(id, line));
             }
             Event::StepDone { id } => self.screen().of(id, |screen, id| screen.end(id, End::Done)),
             Event::StepCached { id } => {

@@ -2,6 +2,7 @@
 //! docker-registry, skopeo and containerd as the others.
 
 #[path = "../../cli/tests/support/server.rs"]
+#[allow(dead_code, reason = "the command's own tests use the rest")]
 mod server;
 
 use crate::support::{Lab, Outcome, run};
