@@ -29,7 +29,8 @@ pub enum What {
 
 /// `bytes` as a blob in memory.
 pub fn blob(bytes: &[u8]) -> Blob {
-    let mut file = File::from(memfd_create("layer", MemfdFlags::CLOEXEC).expect("a file in memory"));
+    let mut file =
+        File::from(memfd_create("layer", MemfdFlags::CLOEXEC).expect("a file in memory"));
     file.write_all(bytes).expect("memory for a small file");
     Blob::whole(file, bytes.len() as u64, "layer".into())
 }
