@@ -59,8 +59,8 @@ pub use options::{DockerfileInput, Entitlements, ExtraHost, HostAddress, Options
 pub use parser::{Directives, Heredoc, Pair, ParseError};
 pub use plan::PlanError;
 pub use progress::{Event, Progress, StepId, Warning};
-pub use secret::Secret;
 pub use remote::RemoteFiles;
+pub use secret::Secret;
 pub use source::{SourceFile, Span};
 
 /// What a build made.
