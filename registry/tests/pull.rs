@@ -183,6 +183,25 @@ fn a_broken_transfer_goes_on_where_it_broke() {
 }
 
 #[test]
+fn twenty_resets_cost_no_more_than_what_was_on_its_way() {
+    // What the kernel holds of a connection is lost with it: 4 % of a gigabyte in twenty resets.
+    const ON_ITS_WAY: u64 = 2 << 20;
+    const SIZE: usize = 64 << 20;
+    let layer = vec![bytes(SIZE, 5)];
+    let path = Digest::of(&layer[0]).to_string();
+    let mut part = 0;
+    let fake = Fake::faulty(first(20, move |request| {
+        part += 1;
+        request.path.ends_with(&path).then(|| Fault::Reset((SIZE / 21) + part))
+    }));
+    let digest = publish(&fake, &layer);
+    let attempt = pull(&fake);
+    assert_eq!(attempt.outcome.as_ref().ok(), Some(&digest), "{:?}", attempt.outcome);
+    let most = SIZE as u64 + 20 * ON_ITS_WAY;
+    assert!(fake.sent() < most, "{} bytes for {SIZE}", fake.sent());
+}
+
+#[test]
 fn a_registry_without_ranges_sends_again_and_the_blob_is_right() {
     let mut requests = 0;
     let fake = Fake::faulty(move |request| {
