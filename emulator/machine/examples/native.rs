@@ -16,11 +16,14 @@ use lithify_control::{
     Frame, FrameReader, Mount, MountKind, Network, ROOT_AT_START, StartRequest, THAW_ENTROPY_LEN,
     Volume, port,
 };
+use lithify_hostdir::HostDir;
 use lithify_machine::host::{
-    BlockSource, BootFile, Clock, Console, Entropy, Input, KernelLog, Link,
+    BlockSource, BootFile, Clock, Console, Entropy, FileServer, Input, KernelLog, Link,
 };
 use lithify_machine::{Hosts, Machine, Setup, Status};
 use lithify_net::{Access, Gateway, MTU, PLAN, Settings, SharedGateway, StdSockets, resolvers};
+use lithify_ninep::native::NativeTree;
+use lithify_ninep::{Export, Server};
 
 struct Bytes(Vec<u8>);
 
@@ -119,7 +122,8 @@ fn read(path: &str) -> Bytes {
 /// A network with the host's name servers and published ports, and how the guest sets it up.
 fn network(published: &str) -> (SharedGateway<StdSockets>, Network) {
     let listed = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let settings = Settings { access: Access::Gateway, resolvers: resolvers(&listed), seed: 1 };
+    let resolvers = resolvers(&listed);
+    let settings = Settings { access: Access::Gateway, resolvers, seed: 1, ..Settings::default() };
     let sockets = StdSockets::new().unwrap_or_else(|error| panic!("{error}"));
     let interface = Network {
         ipv4: PLAN.guest_v4,
@@ -143,6 +147,30 @@ fn resolv_conf() -> Mount {
     let content = format!("nameserver {}\n", PLAN.dns_v4).into_bytes();
     let kind = MountKind::File { content, mode: 0o644, uid: 0, gid: 0 };
     Mount { target: b"/etc/resolv.conf".to_vec(), kind }
+}
+
+/// A folder of the host for the 9p device.
+struct Files(Server);
+
+impl FileServer for Files {
+    fn serve(&mut self, request: &[u8], answer: &mut Vec<u8>) {
+        self.0.serve(request, answer);
+    }
+
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
+fn shared_files(folder: &str) -> Box<dyn FileServer> {
+    let directory = HostDir::open(folder.as_ref()).unwrap_or_else(|error| panic!("{error}"));
+    let tree = Box::new(NativeTree::new(directory));
+    Box::new(Files(Server::new(vec![Export { tree, read_only: false }])))
+}
+
+fn shared_mount() -> Mount {
+    let kind = MountKind::Host { export: 0, read_only: false };
+    Mount { target: b"/data".to_vec(), kind }
 }
 
 /// Lets time pass until the guest has something to do.
@@ -191,8 +219,15 @@ fn main() {
         args.remove(0);
         network(&published)
     });
+    let shared = args.first().and_then(|arg| arg.strip_prefix("--dir=")).map(str::to_owned);
+    let files = shared.map(|folder| {
+        args.remove(0);
+        shared_files(&folder)
+    });
     let [kernel, initramfs, rootfs, argv @ ..] = args.as_slice() else {
-        eprintln!("usage: native [--net[=PUBLISHED,...]] KERNEL INITRAMFS ROOTFS COMMAND [ARG...]");
+        eprintln!(
+            "usage: native [--net[=PUBLISHED,...]] [--dir=HOST] KERNEL INITRAMFS ROOTFS COMMAND [ARG...]"
+        );
         std::process::exit(2);
     };
     let ports = Ports::default();
@@ -220,11 +255,13 @@ fn main() {
     machine.connect(gateway.map(|gateway| Box::new(gateway.clone()) as Box<dyn Link>));
     machine.thaw(Box::new(HostClock(Instant::now())), [1; 16]);
     let argv = argv.iter().map(|arg| arg.clone().into_bytes()).collect();
+    let has_files = files.is_some();
+    machine.serve_files(files);
     let request = Frame::Start(StartRequest {
         env: vec![b"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_vec()],
         hostname: b"native".to_vec(),
         volumes: vec![volume],
-        mounts: net.iter().map(|_| resolv_conf()).collect(),
+        mounts: net.iter().map(|_| resolv_conf()).chain(has_files.then(shared_mount)).collect(),
         network: net.as_ref().map(|(_, interface)| *interface),
         ..StartRequest::new(argv, HostClock(Instant::now()).realtime_ns(), [7; THAW_ENTROPY_LEN])
     });

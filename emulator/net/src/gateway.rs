@@ -9,11 +9,11 @@ use smoltcp::time::Instant;
 
 use crate::packet::{self, Ends, Packet, Unreachable};
 use crate::plan::PLAN;
-use crate::policy::{Access, Target};
+use crate::policy::{Access, Forwarded, Target};
 use crate::publish::{Listeners, Published};
 use crate::queue::FrameQueue;
 use crate::sockets::{SocketId, Sockets};
-use crate::tcp::{Connections, Refusal};
+use crate::tcp::{Connections, Destination, Refusal};
 use crate::udp::Mappings;
 
 /// How a gateway behaves.
@@ -21,10 +21,27 @@ use crate::udp::Mappings;
 pub struct Settings {
     /// Where the guest may connect to.
     pub access: Access,
+    /// Sockets of the host's file system that it reaches whatever `access` says.
+    pub forwarded: Forwarded,
     /// Name servers in the order in which they are asked.
     pub resolvers: Vec<SocketAddr>,
     /// Random, so that nobody can guess the sequence numbers of connections.
     pub seed: u64,
+}
+
+impl Settings {
+    /// Where a connection of the guest goes on; nothing if it is refused.
+    fn destination(&self, ends: Ends) -> Option<Destination<'_>> {
+        if let Some(socket) = self.forwarded.target(ends) {
+            return socket.map(Destination::Unix);
+        }
+        let host = match self.access.target(ends.remote) {
+            Target::Host(target) => Some(target),
+            Target::Dns => self.resolvers.first().copied(),
+            Target::Refused => None,
+        };
+        host.map(Destination::Tcp)
+    }
 }
 
 /// A guest's way to the host's network.
@@ -127,16 +144,11 @@ impl<S: Sockets> Gateway<S> {
         if !opens || self.connections.knows(&ends) {
             return self.connections.segment(ends, packet, now, &mut self.frames);
         }
-        let target = match self.settings.access.target(ends.remote) {
-            Target::Host(target) => Some(target),
-            Target::Dns => self.settings.resolvers.first().copied(),
-            Target::Refused => None,
-        };
         // Whoever is refused gets the stack's reset.
-        let Some(target) = target else {
+        let Some(to) = self.settings.destination(ends) else {
             return self.connections.packet(packet, now, &mut self.frames);
         };
-        match self.connections.open(&mut self.sockets, ends, target, packet) {
+        match self.connections.open(&mut self.sockets, ends, to, packet) {
             Ok(()) => {}
             Err(Refusal::Unreachable(reason)) => unreachable(&mut self.frames, packet, reason),
             Err(Refusal::Reset) => self.connections.packet(packet, now, &mut self.frames),

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use polling::{Event, Events, PollMode, Poller};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::gateway::Gateway;
 use crate::shared::SharedGateway;
@@ -26,7 +27,7 @@ const LOOK_PERIOD: Duration = Duration::from_micros(100);
 
 #[derive(Debug)]
 enum Entry {
-    Stream(TcpStream),
+    Stream(Socket),
     Listener(TcpListener),
     Datagrams(UdpSocket),
 }
@@ -96,7 +97,7 @@ impl StdSockets {
         Ok(id)
     }
 
-    fn stream(&self, socket: SocketId) -> io::Result<&TcpStream> {
+    fn stream(&self, socket: SocketId) -> io::Result<&Socket> {
         match self.entries.get(&socket) {
             Some(Entry::Stream(stream)) => Ok(stream),
             _ => Err(io::ErrorKind::NotConnected.into()),
@@ -153,7 +154,15 @@ impl Sockets for StdSockets {
         }
         // The guest decides itself what it sends together.
         socket.set_tcp_nodelay(true)?;
-        self.add(Entry::Stream(socket.into()))
+        self.add(Entry::Stream(socket))
+    }
+
+    /// A listener whose queue is full makes the connection fail: nobody says when it has room.
+    fn connect_unix(&mut self, to: &Path) -> io::Result<SocketId> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(to)?)?;
+        self.add(Entry::Stream(socket))
     }
 
     fn connected(&mut self, socket: SocketId) -> io::Result<()> {
@@ -184,7 +193,7 @@ impl Sockets for StdSockets {
         let (stream, _) = socket.accept()?;
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
-        self.add(Entry::Stream(stream))
+        self.add(Entry::Stream(stream.into()))
     }
 
     fn send(&mut self, socket: SocketId, bytes: &[u8]) -> io::Result<usize> {
@@ -215,7 +224,10 @@ impl Sockets for StdSockets {
 
     fn local_addr(&mut self, socket: SocketId) -> io::Result<SocketAddr> {
         match self.entries.get(&socket) {
-            Some(Entry::Stream(socket)) => socket.local_addr(),
+            Some(Entry::Stream(socket)) => {
+                let at = socket.local_addr()?.as_socket();
+                at.ok_or(io::ErrorKind::AddrNotAvailable.into())
+            }
             Some(Entry::Listener(socket)) => socket.local_addr(),
             Some(Entry::Datagrams(socket)) => socket.local_addr(),
             None => Err(io::ErrorKind::NotConnected.into()),
@@ -229,7 +241,7 @@ impl Sockets for StdSockets {
     fn abort(&mut self, socket: SocketId) {
         if let Some(Entry::Stream(stream)) = self.remove(socket) {
             // Without it the peer sees an end of stream, which is all that is left to do then.
-            let _ = Socket::from(stream).set_linger(Some(Duration::ZERO));
+            let _ = stream.set_linger(Some(Duration::ZERO));
         }
     }
 

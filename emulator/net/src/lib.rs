@@ -22,7 +22,7 @@
 //! - Nothing is sent to the guest that it has no room for: frames wait in a queue of fixed length,
 //!   and while that is full, sockets are not read.
 //! - The guest reaches the host's loopback only through the gateway's address, and only if
-//!   [`Access`] says so.
+//!   [`Access`] says so; sockets of its file system only as [`Forwarded`] names them.
 
 mod dns;
 mod gateway;
@@ -46,7 +46,7 @@ pub use gateway::{Gateway, Settings};
 #[cfg(not(target_arch = "wasm32"))]
 pub use host::StdSockets;
 pub use plan::{MTU, PLAN, Plan};
-pub use policy::Access;
+pub use policy::{Access, Forwarded, MAX_FORWARDED};
 pub use publish::{Protocol, PublishError, Published};
 pub use shared::SharedGateway;
 pub use sockets::{SocketId, Sockets};

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 /// Names a socket until it is closed; given out by [`Sockets`].
@@ -22,6 +23,12 @@ pub trait Sockets {
     /// # Errors
     /// If it fails at once.
     fn connect(&mut self, to: SocketAddr) -> io::Result<SocketId>;
+
+    /// Begins a connection to a stream socket of the host's file system.
+    ///
+    /// # Errors
+    /// If it fails at once.
+    fn connect_unix(&mut self, to: &Path) -> io::Result<SocketId>;
 
     /// Whether a connection that was begun is made.
     ///
@@ -86,7 +93,7 @@ pub trait Sockets {
     /// Closes a socket. What was sent is still delivered.
     fn close(&mut self, socket: SocketId);
 
-    /// Closes a TCP connection so that its peer sees it reset.
+    /// Closes a connection so that its peer, if it is one by TCP, sees it reset.
     fn abort(&mut self, socket: SocketId);
 
     /// Appends the sockets for which something may have changed since the last call.

@@ -10,6 +10,7 @@ mod flow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
 use smoltcp::socket::tcp;
@@ -52,6 +53,15 @@ impl Refusal {
             Some(reason) => Self::Unreachable(reason),
         }
     }
+}
+
+/// Where a connection of the guest goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Destination<'a> {
+    /// An address of the host's network.
+    Tcp(SocketAddr),
+    /// A socket of the host's file system.
+    Unix(&'a Path),
 }
 
 /// All connections.
@@ -107,11 +117,15 @@ impl Connections {
         &mut self,
         sockets: &mut dyn Sockets,
         ends: Ends,
-        target: SocketAddr,
+        to: Destination<'_>,
         syn: &[u8],
     ) -> Result<(), Refusal> {
         if self.has_room() {
-            let host = sockets.connect(target).map_err(|error| Refusal::of(&error))?;
+            let host = match to {
+                Destination::Tcp(address) => sockets.connect(address),
+                Destination::Unix(path) => sockets.connect_unix(path),
+            };
+            let host = host.map_err(|error| Refusal::of(&error))?;
             self.add(Flow { ends, host, stage: Stage::Connecting { syn: syn.to_vec() } });
         }
         Ok(())

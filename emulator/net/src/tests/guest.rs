@@ -92,7 +92,11 @@ pub(super) struct Pair<S> {
 
 impl<S: Sockets> Pair<S> {
     pub(super) fn new(sockets: S, access: Access, resolvers: &[SocketAddr]) -> Self {
-        let settings = Settings { access, resolvers: resolvers.to_vec(), seed: 7 };
+        let resolvers = resolvers.to_vec();
+        Self::with(sockets, Settings { access, resolvers, seed: 7, ..Settings::default() })
+    }
+
+    pub(super) fn with(sockets: S, settings: Settings) -> Self {
         let gateway = Gateway::new(sockets, settings);
         let mut card = Card::default();
         let mut config = Config::new(HardwareAddress::Ip);
@@ -175,10 +179,14 @@ impl<S: Sockets> Pair<S> {
 
     /// Begins a connection to `to`.
     pub(super) fn connect(&mut self, to: SocketAddr) -> SocketHandle {
-        let mut socket = Self::socket();
         self.next_port = if self.next_port == u16::MAX { 1024 } else { self.next_port + 1 };
+        self.connect_from(self.next_port, to)
+    }
+
+    pub(super) fn connect_from(&mut self, port: u16, to: SocketAddr) -> SocketHandle {
+        let mut socket = Self::socket();
         let to = IpEndpoint { addr: to.ip().into(), port: to.port() };
-        socket.connect(self.interface.context(), to, self.next_port).unwrap();
+        socket.connect(self.interface.context(), to, port).unwrap();
         self.stack.add(socket)
     }
 

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -109,6 +110,10 @@ impl Sockets for MemorySockets {
         let mut world = self.0.borrow_mut();
         let verdict = world.verdicts.get(&to).copied().unwrap_or(Verdict::Accept);
         Ok(world.add(Far { peer: Some(to), verdict: Some(verdict), ..Far::default() }))
+    }
+
+    fn connect_unix(&mut self, _: &Path) -> io::Result<SocketId> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn connected(&mut self, socket: SocketId) -> io::Result<()> {

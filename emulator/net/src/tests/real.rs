@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixListener;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -9,8 +10,9 @@ use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 
 use super::guest::Pair;
+use crate::gateway::Settings;
 use crate::host::StdSockets;
-use crate::policy::Access;
+use crate::policy::{Access, Forwarded};
 
 /// Longer than any of these tests takes: they fail instead of hanging.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -123,6 +125,45 @@ fn upload(len: u64) {
     });
     assert_eq!(answer, len.to_be_bytes());
     server.join().unwrap();
+}
+
+/// Answers each connection with what it sent, when it has ended.
+fn echo(listener: UnixListener) {
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes).unwrap();
+            stream.write_all(&bytes).unwrap();
+        }
+    });
+}
+
+#[test]
+fn forwarded_sockets_carry_streams_and_their_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    echo(UnixListener::bind(&path).unwrap());
+    let mut forwarded = Forwarded::default();
+    let to = |port: Option<u16>| SocketAddr::from((crate::PLAN.gateway_v4, port.unwrap()));
+    let there = to(forwarded.add(path));
+    let absent = to(forwarded.add(folder.path().join("absent")));
+    let settings = Settings { forwarded, ..Settings::default() };
+    let mut pair = Pair::with(StdSockets::new().unwrap(), settings);
+    for refused in [pair.connect(there), pair.connect_from(1000, absent)] {
+        until(&mut pair, |pair| pair.state(refused) == State::Closed);
+    }
+    let guest = pair.connect_from(1001, there);
+    until(&mut pair, |pair| pair.state(guest) == State::Established);
+    pair.tcp(guest).send_slice(b"question").unwrap();
+    pair.tcp(guest).close();
+    let mut answer = Vec::new();
+    until(&mut pair, |pair| {
+        answer.extend(pair.read(guest));
+        !matches!(pair.state(guest), State::FinWait1 | State::FinWait2)
+    });
+    answer.extend(pair.read(guest));
+    assert_eq!(answer, b"question");
+    until(&mut pair, |pair| pair.gateway.connections() == 0);
 }
 
 #[test]
