@@ -107,6 +107,8 @@ bench: build boot-files base ## guest programs, cold starts, builds and pulls be
 	$(CARGO) build --profile guest -p lithify-machine --example native --example qemu
 	@benches/programs.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME) \
 		$(CARGO_TARGET_DIR)/guest/examples
+	@benches/mounts.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME) \
+		$(CARGO_TARGET_DIR)/guest/examples/native
 	@benches/builds.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE)
 	@benches/registry.py $(CARGO_TARGET_DIR)/release/lithify
 

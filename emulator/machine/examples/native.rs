@@ -1,10 +1,10 @@
 //! Runs a command in a natively built machine:
-//! `native [--net[=PUBLISHED,...]] KERNEL INITRAMFS ROOTFS COMMAND [ARG...]`.
+//! `native [--net[=PUBLISHED,...]] [--dir=HOST] KERNEL INITRAMFS ROOTFS COMMAND [ARG...]`.
 //!
 //! For looking at the machine alone, under `perf` or a debugger, and for benchmarks. With `--net`
 //! it has a network, in which the host's loopback is the gateway, and ports `[IP:]HOST:GUEST[/udp]`
-//! of the host lead to the guest. Prints what the boot and the
-//! command cost to standard error; ends with the command's exit code.
+//! of the host lead to the guest; with `--dir` a folder of the host is its `/data`. Prints what the
+//! boot and the command cost to standard error; ends with the command's exit code.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
