@@ -72,6 +72,18 @@ pub enum MountKind {
         /// Group.
         gid: u32,
     },
+    /// A stream socket whose connections go to a TCP port of the network's gateway. Only with a
+    /// network.
+    Socket {
+        /// The gateway's port.
+        port: u16,
+        /// Permission bits.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+    },
 }
 
 const BIND: u8 = 1;
@@ -79,6 +91,7 @@ const CACHE: u8 = 2;
 const TMPFS: u8 = 3;
 const FILE: u8 = 4;
 const HOST: u8 = 5;
+const SOCKET: u8 = 6;
 
 impl Mount {
     pub(crate) fn encode(&self, to: &mut Encoder) {
@@ -99,6 +112,9 @@ impl Mount {
             MountKind::File { content, mode, uid, gid } => {
                 to.u8(FILE).bytes(content).u32(*mode).u32(*uid).u32(*gid);
             }
+            MountKind::Socket { port, mode, uid, gid } => {
+                to.u8(SOCKET).array(&port.to_le_bytes()).u32(*mode).u32(*uid).u32(*gid);
+            }
         }
     }
 
@@ -118,6 +134,12 @@ impl Mount {
             HOST => MountKind::Host { export: from.u32()?, read_only: from.bool()? },
             FILE => MountKind::File {
                 content: from.bytes()?,
+                mode: from.u32()?,
+                uid: from.u32()?,
+                gid: from.u32()?,
+            },
+            SOCKET => MountKind::Socket {
+                port: u16::from_le_bytes(from.array()?),
                 mode: from.u32()?,
                 uid: from.u32()?,
                 gid: from.u32()?,

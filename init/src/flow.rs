@@ -77,7 +77,7 @@ impl Guest {
         self.thaw.renew(request)?;
         volumes::mount(&request.volumes)?;
         let root = Overlay::mount(&volumes::path(0), ROOT)?;
-        let mounts = Mounts::prepare(&request.mounts)?;
+        let mounts = Mounts::prepare(&request.mounts, request.network.as_ref())?;
         request.network.as_ref().map_or(Ok(()), network::configure)?;
         Ok((root, mounts))
     }

@@ -16,6 +16,7 @@
 #![cfg_attr(not(test), no_main)]
 
 mod accounts;
+mod agent;
 mod capability;
 mod container;
 mod control;
@@ -24,6 +25,7 @@ mod error;
 mod export;
 mod flow;
 mod freeze;
+mod helper;
 mod host_mounts;
 mod identity;
 mod image;

@@ -4,17 +4,20 @@
 //! mounts; they are attached when the container's root is the only one in sight, so that no link
 //! in a target leads out of it.
 
+use crate::agent;
 use crate::error::{Context, Error};
+use crate::helper::Helper;
 use crate::image::Overlay;
 use crate::mount::{INERT, make_directory};
 use crate::volumes;
-use lithify_control::{Mount, MountKind};
+use lithify_control::{Mount, MountKind, Network};
 use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::Write;
+use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -31,6 +34,8 @@ pub(crate) struct Mounts {
     detached: Vec<Detached>,
     /// Views whose changes are asked for, in the order of the request.
     pub(crate) caches: Vec<Overlay>,
+    /// Who serves the sockets.
+    helpers: Vec<Helper>,
 }
 
 #[derive(Debug)]
@@ -41,15 +46,16 @@ struct Detached {
 }
 
 impl Mounts {
-    /// Makes the sources of `mounts`; the volumes are mounted.
+    /// Makes the sources of `mounts`; the volumes are mounted. Sockets lead to the gateway of
+    /// `network`, which need not be set up yet.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub(crate) fn prepare(mounts: &[Mount]) -> Result<Self, Error> {
+    pub(crate) fn prepare(mounts: &[Mount], network: Option<&Network>) -> Result<Self, Error> {
         make_directory(SOURCES, 0o700).during(|| format!("make {SOURCES}"))?;
         let mut prepared = Self::default();
         for (number, mount) in mounts.iter().enumerate() {
-            let Some(source) = prepared.source(number, &mount.kind)? else { continue };
+            let Some(source) = prepared.source(number, &mount.kind, network)? else { continue };
             let tree = detach(&source).during(|| format!("open {}", source.display()))?;
             prepared.detached.push(Detached {
                 target: OsStr::from_bytes(&mount.target).into(),
@@ -60,7 +66,12 @@ impl Mounts {
         Ok(prepared)
     }
 
-    fn source(&mut self, number: usize, kind: &MountKind) -> Result<Option<PathBuf>, Error> {
+    fn source(
+        &mut self,
+        number: usize,
+        kind: &MountKind,
+        network: Option<&Network>,
+    ) -> Result<Option<PathBuf>, Error> {
         let own = format!("{SOURCES}/{number}");
         match kind {
             MountKind::Bind { volume, file, writable } => {
@@ -88,6 +99,12 @@ impl Mounts {
             MountKind::Host { .. } => Ok(None),
             MountKind::File { content, mode, uid, gid } => {
                 make_file(&own, content, *mode, (*uid, *gid)).during(|| format!("write {own}"))?;
+                Ok(Some(own.into()))
+            }
+            MountKind::Socket { port, mode, uid, gid } => {
+                let network = network.ok_or(Errno::NETUNREACH).during(|| format!("make {own}"))?;
+                let gateway = SocketAddrV4::new(network.ipv4_gateway, *port);
+                self.helpers.push(agent::serve_at(&own, *mode, (*uid, *gid), gateway)?);
                 Ok(Some(own.into()))
             }
         }
