@@ -82,6 +82,8 @@ pub struct Options {
     pub images: Option<Arc<dyn ImageSource>>,
     /// Secrets by their names.
     pub secrets: BTreeMap<String, Secret>,
+    /// Sockets of ssh agents by their names.
+    pub ssh: BTreeMap<String, PathBuf>,
     /// What RUN reaches where it does not say.
     pub network: NetworkMode,
     /// Names that RUN's commands find in `/etc/hosts`, in this order.
@@ -113,6 +115,7 @@ impl Options {
             machine: None,
             images: None,
             secrets: BTreeMap::new(),
+            ssh: BTreeMap::new(),
             network: NetworkMode::Default,
             hosts: Vec::new(),
             allow: Entitlements::default(),

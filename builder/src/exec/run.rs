@@ -80,8 +80,9 @@ impl Applier<'_> {
         let executor = self.executor.as_deref().ok_or(ExecError::NoMachine)?;
         let RunStep { mut command, script, planned, network, run } = step;
         let process = command.argv.join(" ");
-        let mut opened = self.opened_mounts(&planned)?;
+        let mut opened = self.opened_mounts(&planned, network)?;
         command.env.append(&mut opened.env);
+        name_agent(&mut command.env, planned.agent_target());
         opened.mounts.extend(script.map(|text| mounts::script(SCRIPT, &text)));
         let mut lines = Lines::default();
         let mut show = |line: &str| {
@@ -140,6 +141,9 @@ impl Applier<'_> {
     }
 }
 
+/// The variable by which ssh finds its agent, and what stands between it and its value.
+const AGENT_VARIABLE: &str = "SSH_AUTH_SOCK=";
+
 /// A step that has to be executed.
 struct RunStep<'a> {
     command: Command,
@@ -148,6 +152,13 @@ struct RunStep<'a> {
     planned: Planned<'a>,
     network: JobNetwork,
     run: &'a Run,
+}
+
+/// Tells the command where its agent is, unless its environment says so. As with BuildKit, also if
+/// there is none in the end.
+fn name_agent(env: &mut Vec<String>, target: Option<&str>) {
+    let is_set = env.iter().any(|entry| entry.starts_with(AGENT_VARIABLE));
+    env.extend(target.filter(|_| !is_set).map(|target| format!("{AGENT_VARIABLE}{target}")));
 }
 
 /// Program and arguments, and the text of the script that has to be in a file.

@@ -25,6 +25,12 @@ pub enum MachineError {
         /// The cap.
         limit: usize,
     },
+    /// More sockets of the host than the machine has ports for.
+    #[error("a step has more than {limit} sockets of the host")]
+    TooManySockets {
+        /// The cap.
+        limit: usize,
+    },
     /// More uses of one private cache than anybody has steps.
     #[error("more than {limit} steps use the same private cache at a time")]
     TooManyPrivateCaches {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lithify_control::{Frame, Mount, MountKind, StartRequest};
 use lithify_machine::{Frozen, Hosts, Machine, Status};
+use lithify_net::{Forwarded, MAX_FORWARDED};
 
 use super::disk::Disk;
 use super::host::{Faults, HostClock, Messages, Randomness};
@@ -43,13 +44,15 @@ impl Guest {
         let ports = Ports::new(scratch.to_owned(), 1 + caches, faults.clone());
         let mut randomness = Randomness::open(faults.clone())?;
         let disk = Disk::of(job)?;
-        let uplink = Uplink::open(job, randomness.array())?;
+        let mut forwarded = Forwarded::default();
+        let mounts = mounts(job, &mut forwarded)?;
+        let uplink = Uplink::open(job, forwarded, randomness.array())?;
         let request = StartRequest {
             env: bytes(&job.command.env),
             cwd: job.command.cwd.clone().into_bytes(),
             user: job.command.user.clone().into_bytes(),
             hostname: HOSTNAME.into(),
-            mounts: network::files(job, HOSTNAME).into_iter().chain(mounts(job)).collect(),
+            mounts: network::files(job, HOSTNAME).into_iter().chain(mounts).collect(),
             volumes: disk.volumes(),
             network: uplink.as_ref().map(|_| network::interface()),
             privileged: job.is_privileged,
@@ -136,25 +139,33 @@ fn is_cache(kind: &JobMountKind) -> bool {
 }
 
 /// The mounts as init understands them: trees are the disk's volumes, in their order behind the
-/// root.
-fn mounts(job: &Job<'_>) -> Vec<Mount> {
+/// root. What they need of the host is added to `forwarded`.
+fn mounts(job: &Job<'_>, forwarded: &mut Forwarded) -> Result<Vec<Mount>, MachineError> {
     let mut volumes = 1..;
     let mut next = || volumes.next().unwrap_or(u32::MAX);
-    let mut kind = |kind: &JobMountKind| match kind {
-        JobMountKind::Bind { file, is_writable, .. } => MountKind::Bind {
-            volume: next(),
-            file: file.clone().map(String::into_bytes),
-            writable: *is_writable,
-        },
-        JobMountKind::Cache { .. } => MountKind::Cache { volume: next() },
-        JobMountKind::Tmpfs { size } => MountKind::Tmpfs { size: *size },
-        JobMountKind::File { content, mode, owner: (uid, gid) } => {
-            MountKind::File { content: content.clone(), mode: *mode, uid: *uid, gid: *gid }
-        }
+    let mut kind = |kind: &JobMountKind| {
+        Ok(match kind {
+            JobMountKind::Bind { file, is_writable, .. } => MountKind::Bind {
+                volume: next(),
+                file: file.clone().map(String::into_bytes),
+                writable: *is_writable,
+            },
+            JobMountKind::Cache { .. } => MountKind::Cache { volume: next() },
+            JobMountKind::Tmpfs { size } => MountKind::Tmpfs { size: *size },
+            JobMountKind::File { content, mode, owner: (uid, gid) } => {
+                MountKind::File { content: content.clone(), mode: *mode, uid: *uid, gid: *gid }
+            }
+            JobMountKind::Socket { host, mode, owner: (uid, gid) } => {
+                let limit = MAX_FORWARDED;
+                let port =
+                    forwarded.add(host.clone()).ok_or(MachineError::TooManySockets { limit })?;
+                MountKind::Socket { port, mode: *mode, uid: *uid, gid: *gid }
+            }
+        })
     };
-    let mount = |mount: &JobMount| Mount {
-        target: mount.target.clone().into_bytes(),
-        kind: kind(&mount.kind),
+    let mount = |mount: &JobMount| {
+        let target = mount.target.clone().into_bytes();
+        kind(&mount.kind).map(|kind| Mount { target, kind })
     };
     job.mounts.iter().map(mount).collect()
 }

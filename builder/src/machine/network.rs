@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use lithify_control::{Mount, MountKind, Network};
 use lithify_machine::host::Link;
-use lithify_net::{Access, Gateway, MTU, PLAN, Settings, SharedGateway, StdSockets, resolvers};
+use lithify_net::{
+    Access, Forwarded, Gateway, MTU, PLAN, Settings, SharedGateway, StdSockets, resolvers,
+};
 
 use super::MachineError;
 use super::host::failed;
@@ -21,8 +23,13 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 pub(super) struct Uplink(SharedGateway<StdSockets>);
 
 impl Uplink {
-    /// The network of one machine, if it has one. `seed` is random.
-    pub(super) fn open(job: &Job<'_>, seed: [u8; 8]) -> Result<Option<Self>, MachineError> {
+    /// The network of one machine, if it has one, which reaches the sockets `forwarded` as well.
+    /// `seed` is random.
+    pub(super) fn open(
+        job: &Job<'_>,
+        forwarded: Forwarded,
+        seed: [u8; 8],
+    ) -> Result<Option<Self>, MachineError> {
         let names_host = job.hosts.iter().any(|host| host.address == HostAddress::Gateway);
         let access = match job.network {
             JobNetwork::None => return Ok(None),
@@ -36,7 +43,7 @@ impl Uplink {
         };
         let sockets = StdSockets::new().map_err(MachineError::Network)?;
         let seed = u64::from_le_bytes(seed);
-        let settings = Settings { access, resolvers: resolvers(&listed), seed };
+        let settings = Settings { access, forwarded, resolvers: resolvers(&listed), seed };
         Ok(Some(Self(SharedGateway::new(Gateway::new(sockets, settings)))))
     }
 

@@ -1,5 +1,7 @@
 //! What is asked of whatever executes commands, and what it answers.
 
+use std::path::PathBuf;
+
 use lithify_image::Blob;
 use lithify_rootfs::Tree;
 
@@ -74,6 +76,15 @@ pub(crate) enum JobMountKind {
     File {
         /// Its bytes.
         content: Vec<u8>,
+        /// Permission bits.
+        mode: u32,
+        /// Owner and group.
+        owner: (u32, u32),
+    },
+    /// A socket that leads to one of the host's. Only with a network.
+    Socket {
+        /// Path of the host's.
+        host: PathBuf,
         /// Permission bits.
         mode: u32,
         /// Owner and group.

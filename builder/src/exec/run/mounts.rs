@@ -3,15 +3,17 @@
 //! First a mount is planned: its variables are expanded and its files are named, which is all that
 //! the cache key needs. Only if the step has to be executed is it opened.
 
+mod ssh;
+
 use std::path::{Path, PathBuf};
 
 use lithify_image::Blob;
 use lithify_rootfs::{Metadata, Node, Tree};
 
 use super::cache_mount::{CacheMount, Locks};
-use super::job::{JobMount, JobMountKind};
+use super::job::{JobMount, JobMountKind, JobNetwork};
 use crate::cache::Key;
-use crate::error::Error;
+use crate::error::{Error, Hint};
 use crate::exec::transfer::{Item, Source, absolute, clean, missing};
 use crate::exec::{Applier, Current, ExecError, StageState};
 use crate::instruction::{Mount, MountKind, Run, Sharing, parse_mount};
@@ -41,9 +43,31 @@ pub enum MountProblem {
         /// What is wrong.
         problem: String,
     },
-    /// A required agent.
-    #[error("an ssh agent is required, and agents are not forwarded in this version")]
-    Ssh,
+    /// A required ssh agent that the build was not given.
+    #[error("the ssh agent `{id}` is required and was not given; pass --ssh {id}=SOCKET{hint}")]
+    AgentMissing {
+        /// Its name.
+        id: String,
+        /// One that was given.
+        hint: Hint,
+    },
+    /// An ssh agent that cannot be reached.
+    #[error("the ssh agent `{id}`: {problem}")]
+    Agent {
+        /// Its name.
+        id: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// An ssh agent for a step without a network.
+    #[error("an ssh agent is reached over the step's network, which --network=none takes away")]
+    AgentWithoutNetwork,
+    /// More ssh agents than a machine forwards.
+    #[error("a step has more than {limit} ssh mounts")]
+    TooManyAgents {
+        /// The cap.
+        limit: usize,
+    },
     /// A source where there is nothing to take it from.
     #[error("`source` of a cache needs a `from`")]
     SourceWithoutFrom,
@@ -73,7 +97,7 @@ struct Chosen<'a> {
 #[derive(Default)]
 pub(super) struct Opened {
     pub(super) mounts: Vec<JobMount>,
-    /// Variables that hold secrets, `NAME=VALUE`.
+    /// Variables that hold secrets or name an agent's socket, `NAME=VALUE`.
     pub(super) env: Vec<String>,
     caches: Vec<CacheMount>,
     _locks: Locks,
@@ -87,7 +111,9 @@ impl Applier<'_> {
         current: Current<'_>,
     ) -> Result<Planned<'_>, Error> {
         let planned = run.mounts.iter().map(|mount| self.planned_mount(state, mount, current));
-        planned.collect::<Result<_, _>>().map(Planned)
+        let mut planned: Vec<PlannedMount<'_>> = planned.collect::<Result<_, _>>()?;
+        ssh::place(&mut planned)?;
+        Ok(Planned(planned))
     }
 
     fn planned_mount(
@@ -105,10 +131,6 @@ impl Applier<'_> {
         let target = absolute(&state.config.config.working_dir, &written);
         if target == Path::new("/") && !written.is_empty() {
             return Err(wrong(MountProblem::TargetIsRoot).into());
-        }
-        // As in BuildKit, a step that only could use an agent gets none if there is none.
-        if mount.kind == MountKind::Ssh && mount.required {
-            return Err(wrong(MountProblem::Ssh).into());
         }
         let has_files = mount.kind == MountKind::Bind || mount.from.is_some();
         if mount.kind == MountKind::Cache && mount.source.is_some() && mount.from.is_none() {
@@ -158,18 +180,27 @@ impl Applier<'_> {
     }
 
     /// Takes what the executor needs. Waits for caches that others have locked.
-    pub(super) fn opened_mounts(&self, planned: &Planned<'_>) -> Result<Opened, Error> {
+    pub(super) fn opened_mounts(
+        &self,
+        planned: &Planned<'_>,
+        network: JobNetwork,
+    ) -> Result<Opened, Error> {
         let locked = planned.caches().filter(|(_, mount)| mount.sharing == Some(Sharing::Locked));
         let locked = locked.map(|(id, _)| id).collect();
         let mut opened =
             Opened { _locks: Locks::take(self.store, &locked, &self.cancel)?, ..Opened::default() };
         for planned in &planned.0 {
-            self.open(planned, &mut opened)?;
+            self.open(planned, network, &mut opened)?;
         }
         Ok(opened)
     }
 
-    fn open(&self, planned: &PlannedMount<'_>, to: &mut Opened) -> Result<(), Error> {
+    fn open(
+        &self,
+        planned: &PlannedMount<'_>,
+        network: JobNetwork,
+        to: &mut Opened,
+    ) -> Result<(), Error> {
         let mount = &planned.mount;
         let kind = match (mount.kind, &planned.files) {
             (MountKind::Bind, Some(files)) => {
@@ -186,7 +217,8 @@ impl Applier<'_> {
             }
             (MountKind::Tmpfs, _) => Some(JobMountKind::Tmpfs { size: mount.size }),
             (MountKind::Secret, _) => self.secret(planned, &mut to.env)?,
-            (MountKind::Bind | MountKind::Ssh, _) => None,
+            (MountKind::Ssh, _) => self.agent(mount, network)?,
+            (MountKind::Bind, _) => None,
         };
         let target = planned.target.clone();
         to.mounts.extend(kind.map(|kind| JobMount { target, kind }));
@@ -224,6 +256,12 @@ impl Applier<'_> {
 }
 
 impl Planned<'_> {
+    /// Where the step's first agent is, if it asks for one.
+    pub(super) fn agent_target(&self) -> Option<&str> {
+        let agent = self.0.iter().find(|planned| planned.mount.kind == MountKind::Ssh);
+        agent.map(|planned| planned.target.as_str())
+    }
+
     fn caches(&self) -> impl Iterator<Item = (String, &Mount)> {
         let caches = self.0.iter().filter(|planned| planned.mount.kind == MountKind::Cache);
         caches.map(|planned| (cache_id(planned), &planned.mount))

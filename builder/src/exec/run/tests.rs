@@ -242,8 +242,8 @@ fn failures_are_located_and_say_what_buildkit_says() {
         ),
         (
             "--mount=type=ssh,required",
-            "--mount=type=ssh,required: an ssh agent is required, and agents are not forwarded in \
-             this version",
+            "--mount=type=ssh,required: the ssh agent `default` is required and was not given; \
+             pass --ssh default=SOCKET",
         ),
         (
             "--mount=type=cache,target=/c,source=/x",
@@ -259,6 +259,25 @@ fn failures_are_located_and_say_what_buildkit_says() {
         assert_eq!(message, format!("Dockerfile:2: {problem}"));
     }
     asked("FROM scratch\nRUN --network=none x\nRUN --network=default x\n", &[]);
+}
+
+#[test]
+fn agents_have_places_and_only_the_first_is_the_command_s() {
+    let env = |dockerfile: &str| asked(&format!("FROM scratch\n{dockerfile}\n"), &[]).0.env;
+    let set = |env: Vec<String>| {
+        let mut set = env.into_iter().filter(|entry| entry.starts_with(AGENT_VARIABLE));
+        (set.next(), set.next())
+    };
+    let only = |place: &str| (Some(format!("{AGENT_VARIABLE}{place}")), None);
+    let default = only("/run/buildkit/ssh_agent.0");
+    assert_eq!(set(env("RUN x")), (None, None));
+    assert_eq!(set(env("RUN --mount=type=ssh --mount=type=ssh,id=a,target=/a x")), default);
+    assert_eq!(set(env("WORKDIR /w\nRUN --mount=type=ssh,target=a x")), only("/w/a"));
+    assert_eq!(set(env("ENV SSH_AUTH_SOCK=/mine\nRUN --mount=type=ssh x")), only("/mine"));
+    let many = "--mount=type=ssh ".repeat(lithify_net::MAX_FORWARDED + 1);
+    let outcome = run_with(Answer::Exit(0), &format!("FROM scratch\nRUN {many}x\n"), &[]);
+    let message = outcome.built.unwrap_err().to_string();
+    assert_eq!(message, "Dockerfile:2: --mount=type=ssh: a step has more than 64 ssh mounts");
 }
 
 #[test]
