@@ -23,12 +23,6 @@ impl Cancel {
         is_set(&self.own) || self.above.as_ref().is_some_and(is_set)
     }
 
-    /// The flag itself, for what can only set one, such as a signal handler.
-    #[must_use]
-    pub fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.own)
-    }
-
     /// A wish of its own that the wish of this one includes. It goes one level deep.
     pub(crate) fn below(&self) -> Self {
         Self { own: Arc::default(), above: Some(Arc::clone(&self.own)) }

@@ -169,7 +169,7 @@ pub(crate) struct RunArgs {
     /// Let the container use a directory of the host
     #[arg(short, long, value_name = "HOST:GUEST[:ro]")]
     pub(crate) volume: Vec<OsString>,
-    /// The same in words: type=bind,source=HOST,target=GUEST[,readonly]
+    /// The same in words: type=bind,source=HOST,target=GUEST and, if it is, ,readonly
     #[arg(long, value_name = "type=bind,...")]
     pub(crate) mount: Vec<OsString>,
     /// Connect standard input

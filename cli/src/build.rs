@@ -13,14 +13,14 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::progress::Progress;
 use crate::registry::RegistryImages;
+use crate::signals::on_interrupt;
 use artifact::{Artifact, Parts};
 use input::Input;
-use lithify_builder::{Built, Cancel, Options};
+use lithify_builder::{Built, Options};
 use lithify_image::{ArtifactInfo, Descriptor, Digest, ImageArchive, ImageConfig, Store};
 use lithify_runner::user_cache;
 use output::{Destination, Output, OutputKind, Results};
 use report::Report;
-use signal_hook::consts::{SIGINT, SIGTERM};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,28 +35,22 @@ pub(crate) fn build(args: &BuildArgs) -> Result<Exit, CliError> {
     let input = Input::of(args, &store)?;
     let mut options = options::options(args, &input)?;
     options.machine = Some(options::run_machine(args, &boot, &cache));
-    cancel_on_signals(&options.cancel)?;
+    let (build, transfers) = (options.cancel.clone(), lithify_registry::Cancel::default());
+    let cancel = transfers.clone();
+    on_interrupt(move || {
+        build.cancel();
+        transfers.cancel();
+    })?;
     let progress = Progress::new(args.progress, args.quiet);
     options.remote = Some(Arc::new(crate::remote::Web));
     options.images = Some(Arc::new(RegistryImages {
         args: args.registry.clone(),
         pull: args.pull,
         progress: progress.clone(),
-        cancel: crate::registry::cancel_on_signals()?,
+        cancel,
     }));
     let result = Build { args, outputs, boot, store, options, progress: &progress }.run();
     result.inspect_err(|_| progress.fail())
-}
-
-/// The first Ctrl-C ends the build cleanly, the second ends it.
-fn cancel_on_signals(cancel: &Cancel) -> Result<(), CliError> {
-    for signal in [SIGINT, SIGTERM] {
-        let code = Exit::Guest(128 + signal.cast_unsigned()).code();
-        signal_hook::flag::register_conditional_shutdown(signal, code, cancel.flag())
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&cancel.flag())))
-            .map_err(CliError::build)?;
-    }
-    Ok(())
 }
 
 struct Build<'a> {

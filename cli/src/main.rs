@@ -20,6 +20,7 @@ mod reference;
 mod registry;
 mod remote;
 mod run;
+mod signals;
 mod tag;
 
 use args::{Arguments, Command};

@@ -3,15 +3,13 @@
 
 use crate::args::{Pull, RegistryArgs};
 use crate::error::CliError;
-use crate::exit::Exit;
 use crate::progress::{Progress, StepId};
+use crate::signals::on_interrupt;
 use indicatif::BinaryBytes;
 use lithify_builder::ImageSource;
 use lithify_image::{Digest, Image, ImageChoice, Platform, Reference, Selection, Store};
 use lithify_registry::{Cancel, Credentials, Error, Options, Outcome, Registry};
 use lithify_runner::user_cache;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -49,19 +47,11 @@ impl RegistryArgs {
     }
 }
 
-/// The first Ctrl-C ends transfers cleanly, the second ends the program.
+/// What ends transfers at Ctrl-C.
 pub(crate) fn cancel_on_signals() -> Result<Cancel, CliError> {
     let cancel = Cancel::default();
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(CliError::own)?;
     let canceled = cancel.clone();
-    std::thread::spawn(move || {
-        for signal in signals.forever() {
-            if canceled.is_canceled() {
-                std::process::exit(Exit::Guest(128 + signal.cast_unsigned()).code());
-            }
-            canceled.cancel();
-        }
-    });
+    on_interrupt(move || canceled.cancel())?;
     Ok(cancel)
 }
 
