@@ -22,6 +22,7 @@ mod reproducible;
 mod round_trip;
 mod run_mounts;
 mod run_network;
+mod run_ssh;
 mod run_steps;
 mod run_steps_cached;
 mod streams;

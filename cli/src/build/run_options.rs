@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use lithify_builder::{Entitlements, ExtraHost, HostAddress, NetworkMode, Options, Secret};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Options that only RUN notices.
@@ -10,6 +11,9 @@ pub(crate) struct RunOptions {
     /// Give RUN --mount=type=secret a secret: id=NAME[,src=FILE|,env=VARIABLE]
     #[arg(long = "secret", value_name = "id=NAME,...")]
     secrets: Vec<SecretOption>,
+    /// Give RUN --mount=type=ssh an ssh agent, by default that of SSH_AUTH_SOCK
+    #[arg(long = "ssh", value_name = "default|NAME[=SOCKET]")]
+    agents: Vec<AgentOption>,
     /// What RUN reaches where it does not say
     #[arg(long, value_enum, default_value_t = NetworkOption::Default)]
     network: NetworkOption,
@@ -49,6 +53,8 @@ impl RunOptions {
         let secrets =
             self.secrets.iter().map(|SecretOption(id, secret)| (id.clone(), secret.clone()));
         options.secrets = secrets.collect();
+        let agents = self.agents.iter().map(|AgentOption(id, socket)| (id.clone(), socket.clone()));
+        options.ssh = agents.collect();
         options.hosts = self.hosts.iter().map(|HostOption(host)| host.clone()).collect();
         options.network = match self.network {
             NetworkOption::Default => NetworkMode::Default,
@@ -89,6 +95,47 @@ impl FromStr for SecretOption {
         };
         let source = source.unwrap_or_else(by_name);
         Ok(Self(id, source))
+    }
+}
+
+/// `--ssh`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct AgentOption(String, PathBuf);
+
+/// Where ssh's programs find the agent.
+const AGENT_VARIABLE: &str = "SSH_AUTH_SOCK";
+
+impl FromStr for AgentOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::read(text, std::env::var_os(AGENT_VARIABLE).map(PathBuf::from))
+    }
+}
+
+impl AgentOption {
+    /// Takes `own` where no socket is named. Several keys are buildx's, for an agent of its own.
+    fn read(text: &str, own: Option<PathBuf>) -> Result<Self, String> {
+        let (id, socket) = match text.split_once('=') {
+            Some((id, socket)) => (id, Some(socket)),
+            None => (text, None),
+        };
+        let socket = match socket {
+            Some(several) if several.contains(',') => {
+                return Err("expected one agent's socket; give keys to an agent with ssh-add".into());
+            }
+            Some(socket) => Some(socket.into()),
+            None => own,
+        };
+        let socket = socket.filter(|socket| !socket.as_os_str().is_empty());
+        match (id, socket) {
+            ("", _) => Err("expected default or NAME[=SOCKET]".to_owned()),
+            (_, Some(socket)) => Ok(Self(id.to_owned(), socket)),
+            (_, None) if text.contains('=') => Err(format!("expected {id}=SOCKET")),
+            (_, None) => {
+                Err(format!("{AGENT_VARIABLE} is not set: name the socket, as in {id}=SOCKET"))
+            }
+        }
     }
 }
 
@@ -139,6 +186,25 @@ mod tests {
             ("id=a,mode=1", "unknown field `mode`, expected id=NAME[,src=FILE|,env=VARIABLE]"),
         ] {
             assert_eq!(secret(text), Err(expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn agents_are_named_or_the_environment_s() {
+        let read = |text: &str, own: Option<&str>| {
+            AgentOption::read(text, own.map(PathBuf::from)).map(|agent| (agent.0, agent.1))
+        };
+        assert_eq!(read("default", Some("/s")), Ok(("default".into(), "/s".into())));
+        assert_eq!(read("a=b/c", Some("/s")), Ok(("a".into(), "b/c".into())));
+        for (text, own, expected) in [
+            ("", Some("/s"), "expected default or NAME[=SOCKET]"),
+            ("=/s", None, "expected default or NAME[=SOCKET]"),
+            ("a=", Some("/s"), "expected a=SOCKET"),
+            ("a", None, "SSH_AUTH_SOCK is not set: name the socket, as in a=SOCKET"),
+            ("a", Some(""), "SSH_AUTH_SOCK is not set: name the socket, as in a=SOCKET"),
+            ("a=b,c", None, "expected one agent's socket; give keys to an agent with ssh-add"),
+        ] {
+            assert_eq!(read(text, own), Err(expected.to_owned()), "{text}");
         }
     }
 
