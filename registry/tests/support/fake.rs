@@ -51,6 +51,10 @@ pub(crate) enum Access {
     },
 }
 
+/// Bytes that the fake's end of a connection may hold back. What it holds is lost with a reset, and
+/// a real network holds little; the system's own choice on loopback is megabytes.
+const SEND_BUFFER: usize = 64 << 10;
+
 /// What the token service of the fakes gives out.
 pub(crate) const TOKEN: &str = "good-token";
 
@@ -136,7 +140,8 @@ impl Fake {
         self.log().iter().filter(|request| request.is(method, part)).count()
     }
 
-    /// Bytes of bodies that left the fake.
+    /// Bytes of bodies that were given to connections, at most [`SEND_BUFFER`] twice over of each
+    /// undelivered.
     pub(crate) fn sent(&self) -> u64 {
         self.0.sent.load(Ordering::SeqCst)
     }
@@ -178,6 +183,7 @@ impl Fake {
 
 impl Shared {
     fn serve(&self, stream: TcpStream) {
+        rustix::net::sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER).unwrap();
         let mut writer = stream.try_clone().unwrap();
         let mut reader = BufReader::new(stream);
         while let Ok(Some(mut request)) = Request::read(&mut reader) {
