@@ -116,14 +116,13 @@ impl FromStr for AgentOption {
 impl AgentOption {
     /// Takes `own` where no socket is named. Several keys are buildx's, for an agent of its own.
     fn read(text: &str, own: Option<PathBuf>) -> Result<Self, String> {
+        const ONE: &str = "expected one agent's socket; give keys to an agent with ssh-add";
         let (id, socket) = match text.split_once('=') {
             Some((id, socket)) => (id, Some(socket)),
             None => (text, None),
         };
         let socket = match socket {
-            Some(several) if several.contains(',') => {
-                return Err("expected one agent's socket; give keys to an agent with ssh-add".into());
-            }
+            Some(several) if several.contains(',') => return Err(ONE.to_owned()),
             Some(socket) => Some(socket.into()),
             None => own,
         };

@@ -18,7 +18,8 @@ const METADATA_V4: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
 /// ports that hosts give out by themselves, for what listens there is out of the guest's sight.
 const FIRST_FORWARDED_PORT: u16 = 61_000;
 
-/// Forwarded sockets at most, BuildKit steps rarely have two: stops a file from taking all ports.
+/// Forwarded sockets at most, where steps rarely have two: stops a Dockerfile from filling the
+/// machine with those that serve them.
 pub const MAX_FORWARDED: usize = 64;
 
 /// Ports below this one only the guest's root connects from.
