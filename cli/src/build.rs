@@ -17,7 +17,7 @@ use crate::signals::on_interrupt;
 use artifact::{Artifact, Parts};
 use input::Input;
 use lithify_builder::{Built, Options};
-use lithify_image::{ArtifactInfo, Descriptor, Digest, ImageArchive, ImageConfig, Store};
+use lithify_image::{ArtifactInfo, Descriptor, Digest, ImageArchive, ImageConfig, Store, run_hints};
 use lithify_runner::user_cache;
 use output::{Destination, Output, OutputKind, Results};
 use report::Report;
@@ -127,10 +127,12 @@ impl Build<'_> {
         config: &ImageConfig,
         annotations: &BTreeMap<String, String>,
     ) -> Result<Descriptor, CliError> {
+        let mut hints = run_hints(&config.config, self.args.memory);
+        hints.extend(annotations.clone());
         let info = ArtifactInfo {
             title: self.title(),
             created: config.created.clone(),
-            annotations: annotations.clone(),
+            annotations: hints,
         };
         let described = self.store.put_artifact(artifact.digest, artifact.len, &info);
         let descriptor = described.map_err(CliError::build)?;

@@ -9,6 +9,7 @@ use indicatif::BinaryBytes;
 use lithify_registry::limits::MAX_MANIFEST_BYTES;
 use lithify_snapshot::{Report, inspect as read_report};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs::File;
 use std::path::Path;
@@ -18,8 +19,8 @@ const JSON_VERSION: u32 = 1;
 
 /// Prints what an artifact holds.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit, CliError> {
-    let report = match Target::of(&args.artifact)? {
-        Target::File(path) if !args.raw => report_of(&path)?,
+    let (report, annotations) = match Target::of(&args.artifact)? {
+        Target::File(path) if !args.raw => (report_of(&path)?, BTreeMap::new()),
         Target::File(_) => return Err(CliError::usage("--raw is for names in the store")),
         Target::Name(reference) => {
             let store = open_store()?;
@@ -29,11 +30,15 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<Exit, CliError> {
                 let json = manifest.read_all(MAX_MANIFEST_BYTES, manifest.name());
                 return crate::print(&json.map_err(CliError::own)?);
             }
-            let module = artifact(&store, &reference, &descriptor)?.module;
-            report_of(Path::new(store.get(&module.digest).map_err(CliError::own)?.name()))?
+            let artifact = artifact(&store, &reference, &descriptor)?;
+            let module = store.get(&artifact.module.digest).map_err(CliError::own)?;
+            (report_of(Path::new(module.name()))?, artifact.annotations)
         }
     };
-    let text = if args.json { as_json(&report)? } else { as_text(&report) };
+    let text = match args.json {
+        true => as_json(&report, &annotations)?,
+        false => as_text(&report) + &listed(&annotations),
+    };
     crate::print(text.as_bytes())
 }
 
@@ -49,9 +54,10 @@ pub(crate) fn report_of(path: &Path) -> Result<Report, CliError> {
     read_report(file, metadata.len()).map_err(|error| named(&error))
 }
 
-fn as_json(report: &Report) -> Result<String, CliError> {
+fn as_json(report: &Report, annotations: &BTreeMap<String, String>) -> Result<String, CliError> {
     let mut value = serde_json::to_value(report).map_err(CliError::own)?;
     value["version"] = json!(JSON_VERSION);
+    value["annotations"] = json!(annotations);
     Ok(format!("{value:#}\n"))
 }
 
@@ -84,6 +90,17 @@ fn as_text(report: &Report) -> String {
         let _ = writeln!(text, "{name:<13} {value}");
     }
     text
+}
+
+/// What the manifest of a name says; a file has none.
+fn listed(annotations: &BTreeMap<String, String>) -> String {
+    let lines =
+        annotations.iter().map(|(name, value)| format!("  {} {}\n", plain(name), plain(value)));
+    if annotations.is_empty() {
+        String::new()
+    } else {
+        format!("Annotations\n{}", lines.collect::<String>())
+    }
 }
 
 /// Text of an artifact is hostile: escapes keep control characters off the terminal.

@@ -146,8 +146,11 @@ fn missing_boot_files_say_how_to_make_them() {
 fn artifact_is_written_whole_inspected_and_run() {
     let home = Home::new();
     home.boot_files();
-    home.dockerfile("FROM scratch\nCOPY Dockerfile /etc/\nENTRYPOINT [\"/app\", \"\\u001b\"]\n");
-    let built = home.lithify(&["build", "--boot-files", "boot", "--progress=plain", "context"]);
+    home.dockerfile(
+        "FROM scratch\nCOPY Dockerfile /etc/\nEXPOSE 80\nENTRYPOINT [\"/app\", \"\\u001b\"]\n",
+    );
+    let words = ["build", "--boot-files", "boot", "--progress=plain", "-t", "context", "context"];
+    let built = home.lithify(&words);
     let progress = String::from_utf8(built.stderr).unwrap();
     assert_eq!(String::from_utf8(built.stdout).unwrap(), "context.wasm\n", "{progress}");
     assert!(progress.contains("COPY Dockerfile /etc/") && progress.contains("DONE"), "{progress}");
@@ -164,6 +167,14 @@ fn artifact_is_written_whole_inspected_and_run() {
         json["sizes"]["file"],
         fs::metadata(home.path().join("context.wasm")).unwrap().len()
     );
+
+    let shown = home.lithify(&["inspect", "context:latest"]);
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert!(text.contains("dev.lithify.run.exposed-ports [\\\"80/tcp\\\"]"), "{text}");
+    assert!(text.contains("dev.lithify.run.entrypoint") && !text.contains('\u{1b}'), "{text}");
+    let shown = home.lithify(&["inspect", "--json", "context:latest"]);
+    let json: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(json["annotations"]["dev.lithify.run.memory"], "268435456");
 
     assert!(home.lithify(&["compile", "context.wasm"]).status.success());
     for file in ["context.wasm", "context.cwasm"] {

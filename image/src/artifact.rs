@@ -17,6 +17,10 @@ pub const TITLE: &str = "org.opencontainers.image.title";
 /// Annotation with the time an artifact was made.
 pub const CREATED: &str = "org.opencontainers.image.created";
 
+/// The time in a config whose artifact has none: the layout wants one, and a clock's would make equal
+/// input differ.
+const EPOCH: &str = "1970-01-01T00:00:00Z";
+
 /// What is said about a module besides its bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ArtifactInfo {
@@ -32,7 +36,7 @@ pub struct ArtifactInfo {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WasmConfig {
-    /// When it was made.
+    /// When it was made. Ours always say it; those of others may not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     /// Always `wasm`.
@@ -58,7 +62,7 @@ impl ArtifactDocuments {
     /// Describes the core module with this digest and length in bytes. Equal input gives equal bytes.
     pub fn of_module(module: Digest, len: u64, info: &ArtifactInfo) -> Self {
         let config = to_json(&WasmConfig {
-            created: info.created.clone(),
+            created: Some(info.created.clone().unwrap_or_else(|| EPOCH.to_owned())),
             architecture: "wasm".to_owned(),
             os: "wasip1".to_owned(),
             layer_digests: vec![module],

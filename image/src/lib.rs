@@ -26,6 +26,7 @@ pub mod limits;
 mod manifest;
 mod platform;
 mod reference;
+mod run_hints;
 mod store;
 mod tarball;
 
@@ -48,6 +49,7 @@ pub use manifest::{
 };
 pub use platform::Platform;
 pub use reference::Reference;
+pub use run_hints::{RUN_HINT, run_hints};
 pub use store::{
     BlobWriter, ExclusiveStore, Named, PruneOptions, Pruned, Record, RecordEntry, Records, Store,
 };
