@@ -187,15 +187,16 @@ fn a_broken_transfer_goes_on_where_it_broke() {
 fn sent_over_twenty_resets(size: usize) -> u64 {
     let layer = vec![bytes(size, 5)];
     let path = Digest::of(&layer[0]).to_string();
-    let mut resets = 0;
+    let (blob, mut resets) = (path.clone(), 0);
     let fake = Fake::faulty(first(20, move |request| {
         resets += 1;
-        request.path.ends_with(&path).then(|| Fault::Reset((size / 21) + resets))
+        request.path.ends_with(&blob).then(|| Fault::Reset((size / 21) + resets))
     }));
     let digest = publish(&fake, &layer);
     drop(layer);
     let attempt = pull(&fake);
     assert_eq!(attempt.outcome.as_ref().ok(), Some(&digest), "{:?}", attempt.outcome);
+    assert_eq!(fake.count("GET", &path), 21, "each of twenty resets was survived");
     fake.sent()
 }
 
