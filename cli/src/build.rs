@@ -17,7 +17,9 @@ use crate::signals::on_interrupt;
 use artifact::{Artifact, Parts};
 use input::Input;
 use lithify_builder::{Built, Options};
-use lithify_image::{ArtifactInfo, Descriptor, Digest, ImageArchive, ImageConfig, Store, run_hints};
+use lithify_image::{
+    ArtifactInfo, Descriptor, Digest, ImageArchive, ImageConfig, Store, run_hints,
+};
 use lithify_runner::user_cache;
 use output::{Destination, Output, OutputKind, Results};
 use report::Report;
