@@ -1,11 +1,13 @@
 //! Publishing and fetching by name, with Debian's docker-registry and skopeo as the others.
 
+mod home;
 mod support;
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
+use home::Home;
 use support::{Door, Server, User, has, module, text};
 
 fn login(user: &User, server: &Server, password: &str) -> std::process::Output {
@@ -243,14 +245,32 @@ fn ctrl_c_ends_a_pull_with_130_and_a_whole_store() {
     assert!(text(&output).contains("error: canceled"));
 }
 
-#[test]
-fn pulls_and_pushes_that_are_killed_leave_a_whole_store() {
-    if !has(&["docker-registry"]) {
-        return;
+/// Runs `lithify` again and again, with these words, and kills all but the last run at some moment.
+fn killed_again_and_again(
+    user: &User,
+    worker: u64,
+    rounds: u64,
+    words: impl Fn(u64) -> Vec<String>,
+) {
+    for round in 0..rounds {
+        let words = words(round);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let mut command = user.lithify(&words);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let pause = (worker * 7919 + round * 104_729) % 90;
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        let is_last = round + 1 == rounds;
+        if !is_last {
+            child.kill().unwrap();
+        }
+        let output = child.wait_with_output().unwrap();
+        assert!(!is_last || output.status.success(), "{words:?}: {}", text(&output));
     }
-    let server = Server::start(Door::Open);
+}
+
+/// Artifacts with the same megabytes of data and their own code; returns their names.
+fn publish_overlapping(server: &Server) -> Vec<String> {
     let publisher = User::new();
-    // Overlapping content: every artifact holds the same large data and its own code.
     let names: Vec<String> = (0..4).map(|n| format!("{}/app:{n}", server.name())).collect();
     for (number, name) in (0..).zip(&names) {
         let mut bytes = module(number);
@@ -261,36 +281,86 @@ fn pulls_and_pushes_that_are_killed_leave_a_whole_store() {
         publisher.add(name, &bytes);
         publisher.succeeds(&["push", "-q", name]);
     }
+    names
+}
+
+/// Build contexts with a file of their own and one that all have.
+fn add_contexts(user: &User) {
+    for number in 0..4_u8 {
+        let folder = user.home().join(format!("context{number}"));
+        std::fs::create_dir(&folder).unwrap();
+        let dockerfile = "FROM scratch\nCOPY common /common\nCOPY own /own\nCOPY common /again\n";
+        std::fs::write(folder.join("Dockerfile"), dockerfile).unwrap();
+        std::fs::write(folder.join("common"), vec![7; 4 << 20]).unwrap();
+        std::fs::write(folder.join("own"), vec![number; 1 << 20]).unwrap();
+    }
+}
+
+/// Four workers pull and four build in one store; every image and artifact is whole at the end.
+fn killed_workers_leave_a_whole_store(rounds: u64) {
+    if !has(&["docker-registry"]) {
+        return;
+    }
+    let server = Server::start(Door::Open);
+    let names = publish_overlapping(&server);
     let user = User::new();
+    add_contexts(&user);
+    let boot = Home::new();
+    boot.boot_files();
+    let boot = boot.path().join("boot").display().to_string();
     std::thread::scope(|scope| {
         for worker in 0..8_u64 {
-            let (user, names) = (&user, &names);
+            let (user, names, boot) = (&user, &names, &boot);
             scope.spawn(move || {
-                for round in 0..6_u64 {
-                    let name = &names[((worker + round) % 4) as usize];
-                    let mut child = user
-                        .lithify(&["pull", "-q", name])
-                        .stdout(Stdio::null())
-                        .stderr(Stdio::null())
-                        .spawn()
-                        .unwrap();
-                    let pause = (worker * 7919 + round * 104_729) % 90;
-                    std::thread::sleep(std::time::Duration::from_millis(pause));
-                    if round < 5 {
-                        child.kill().unwrap();
+                killed_again_and_again(user, worker, rounds, |round| {
+                    let number = (worker + round) % 4;
+                    match worker % 2 {
+                        0 => vec!["pull".into(), "-q".into(), names[number as usize].clone()],
+                        _ => build(boot, worker, number),
                     }
-                    child.wait().unwrap();
-                }
+                });
             });
         }
     });
     user.check_store();
+    check_pulled(&user, &names);
+    let fresh = User::new();
+    add_contexts(&fresh);
+    for number in 0..4 {
+        let words = build(&boot, 8, number);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        assert_eq!(user.succeeds(&words), fresh.succeeds(&words), "context {number}");
+        user.succeeds(&["run", "--pull", "never", &format!("built:{number}")]);
+    }
+}
+
+/// The words that build the context of this number into a file of this worker's.
+fn build(boot: &str, worker: u64, number: u64) -> Vec<String> {
+    let (output, tag) = (format!("{worker}.wasm"), format!("built:{number}"));
+    let context = format!("context{number}");
+    ["build", "-q", "--boot-files", boot, "-o", &output, "-t", &tag, &context]
+        .map(str::to_owned)
+        .into()
+}
+
+fn check_pulled(user: &User, names: &[String]) {
     let store = user.store();
     for named in store.names().unwrap() {
         let artifact = store.artifact(&named.descriptor).unwrap().unwrap();
         store.get_reading_all(&artifact.module.digest).unwrap();
     }
-    for (number, name) in (0..).zip(&names) {
+    for (number, name) in (0..).zip(names) {
         assert_eq!(user.lithify(&["run", name]).output().unwrap().status.code(), Some(number));
     }
+}
+
+#[test]
+fn pulls_and_builds_that_are_killed_leave_a_whole_store() {
+    killed_workers_leave_a_whole_store(6);
+}
+
+#[test]
+#[ignore = "slow: hundreds of runs"]
+fn many_pulls_and_builds_that_are_killed_leave_a_whole_store() {
+    killed_workers_leave_a_whole_store(60);
 }
