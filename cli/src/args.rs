@@ -175,6 +175,9 @@ pub(crate) struct RunArgs {
     /// Connect standard input
     #[arg(short, long)]
     pub(crate) interactive: bool,
+    /// Give the container a terminal
+    #[arg(short, long)]
+    pub(crate) tty: bool,
     /// Print the kernel's messages to standard error
     #[arg(long)]
     pub(crate) kernel_log: bool,

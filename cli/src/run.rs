@@ -8,7 +8,8 @@ use crate::reference::{Finder, Target};
 use lithify_control::Overrides;
 use lithify_image::Reference;
 use lithify_runner::{
-    Artifact, CompiledCache, Engine, HostMount, MountError, RunOptions, RunnerError, Streams,
+    Artifact, CompiledCache, Engine, Events, HostMount, MountError, RunOptions, RunnerError,
+    Streams, Terminal,
 };
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -25,6 +26,8 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
     let Some(word) = args.words.first() else {
         return Err(CliError::usage("no artifact given"));
     };
+    let terminal = args.tty.then(|| Terminal::of_process(args.interactive));
+    let terminal = terminal.transpose().map_err(|error| CliError::own(error.to_string()))?;
     let engine = Engine::new()?;
     let artifact = match Target::of(word)? {
         Target::File(path) => open(&engine, &path)?,
@@ -34,12 +37,16 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
         .map_err(|error| CliError::own(format!("a standard stream is closed: {error}")))?;
     let overrides = overrides(&args);
     let mounts = mounts(&args)?;
+    let events = Events::of_process()
+        .map_err(|error| CliError::own(format!("cannot take signals: {error}")))?;
     let options = RunOptions {
         overrides,
         args: args.words.into_iter().map(OsString::into_vec).collect(),
         env,
         mounts,
         streams,
+        events: Some(events),
+        terminal,
     };
     Ok(Exit::Guest(lithify_runner::run(&engine, &artifact, options)?))
 }
@@ -102,6 +109,7 @@ fn overrides(args: &RunArgs) -> Overrides {
         user: bytes(&args.user),
         hostname: bytes(&args.hostname),
         kernel_log: args.kernel_log,
+        terminal: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The control port: a `u32` length, a tag byte, a payload; the length counts tag and payload.
 
 use crate::start::StartRequest;
+use crate::terminal::WindowSize;
 use crate::wire::{Decoder, Encoder, WireError};
 
 /// Longest frame that either side accepts: argv and env may be as large as a kernel's `execve`
@@ -31,6 +32,8 @@ pub enum Frame {
     Start(StartRequest),
     /// Host: deliver this signal (Linux number) to the container process.
     Signal(u32),
+    /// Host: the terminal has this size now.
+    Resize(WindowSize),
 }
 
 const READY: u8 = 1;
@@ -39,6 +42,7 @@ const FAILED: u8 = 3;
 const ARCHIVED: u8 = 4;
 const START: u8 = 16;
 const SIGNAL: u8 = 17;
+const RESIZE: u8 = 18;
 
 impl Frame {
     /// The frame with its length in front.
@@ -68,6 +72,7 @@ impl Frame {
             Self::Signal(number) => {
                 to.u8(SIGNAL).u32(*number);
             }
+            Self::Resize(size) => size.encode(to.u8(RESIZE)),
         }
         let body = to.finish();
         Encoder::default().bytes(&body).finish()
@@ -82,6 +87,7 @@ impl Frame {
             FAILED => Self::Failed { code: from.u32()?, message: from.bytes()? },
             START => Self::Start(StartRequest::decode(&mut from)?),
             SIGNAL => Self::Signal(from.u32()?),
+            RESIZE => Self::Resize(WindowSize::decode(&mut from)?),
             tag => return Err(WireError::UnknownTag(tag)),
         };
         from.finish()?;
@@ -162,6 +168,7 @@ mod tests {
             }),
             privileged: true,
             export: true,
+            terminal: Some(WindowSize { rows: 24, columns: 80 }),
         })
     }
 
@@ -171,6 +178,7 @@ mod tests {
             Frame::Ready,
             start(),
             Frame::Signal(15),
+            Frame::Resize(WindowSize { rows: 0, columns: u16::MAX }),
             Frame::Archived,
             Frame::Failed { code: 127, message: b"no such file".to_vec() },
             Frame::Exit(137),

@@ -13,6 +13,7 @@ mod network;
 mod overrides;
 mod process;
 mod start;
+mod terminal;
 pub mod wire;
 
 pub use boot::{BootConfig, ENTROPY_SEED_LEN};
@@ -22,6 +23,7 @@ pub use network::Network;
 pub use overrides::Overrides;
 pub use process::ImageProcess;
 pub use start::{StartRequest, THAW_ENTROPY_LEN};
+pub use terminal::WindowSize;
 
 /// Word on the kernel's command line of a guest whose disk comes with the start request: init says
 /// `Ready` without it, and makes the container afterwards.

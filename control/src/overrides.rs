@@ -1,5 +1,6 @@
 //! What a runner may ask beyond WASI's arguments and environment.
 
+use crate::terminal::WindowSize;
 use crate::wire::{Decoder, Encoder, WireError};
 
 /// Contents of the file [`Overrides::FILE`] that our runner offers; a stock WASI runtime has no
@@ -16,6 +17,8 @@ pub struct Overrides {
     pub hostname: Option<Vec<u8>>,
     /// Print the kernel's messages to standard error.
     pub kernel_log: bool,
+    /// `--tty`: the container gets a terminal, of this size at first.
+    pub terminal: Option<WindowSize>,
 }
 
 impl Overrides {
@@ -23,6 +26,8 @@ impl Overrides {
     pub const DIRECTORY: &str = "/.lithify";
     /// The request's name in that directory.
     pub const FILE: &str = "request";
+    /// A file beside it that never ends: [`Frame`](crate::Frame)s for the guest while it runs.
+    pub const EVENTS: &str = "events";
 
     /// As the vm reads it.
     #[must_use]
@@ -33,6 +38,7 @@ impl Overrides {
             .option(self.user.as_deref())
             .option(self.hostname.as_deref())
             .bool(self.kernel_log)
+            .each(self.terminal.as_slice(), WindowSize::encode)
             .finish()
     }
 
@@ -48,6 +54,7 @@ impl Overrides {
             user: from.option()?,
             hostname: from.option()?,
             kernel_log: from.bool()?,
+            terminal: from.each(WindowSize::decode)?.pop(),
         };
         from.finish()?;
         Ok(overrides)

@@ -2,6 +2,7 @@
 
 use crate::mount::{Mount, Volume};
 use crate::network::Network;
+use crate::terminal::WindowSize;
 use crate::wire::{Decoder, Encoder, WireError};
 
 /// Fresh host randomness that every thaw hands to the guest's kernel, in bytes.
@@ -38,6 +39,9 @@ pub struct StartRequest {
     /// its root if it ended with code 0, then below each [cache](crate::MountKind::Cache) in any
     /// case. A [`Frame::Archived`](crate::Frame::Archived) follows each archive.
     pub export: bool,
+    /// The container process gets a terminal of this size in place of three streams; what it
+    /// writes goes to the port of standard output.
+    pub terminal: Option<WindowSize>,
 }
 
 impl StartRequest {
@@ -57,6 +61,7 @@ impl StartRequest {
             network: None,
             privileged: false,
             export: false,
+            terminal: None,
         }
     }
 
@@ -72,7 +77,8 @@ impl StartRequest {
             .each(&self.mounts, Mount::encode)
             .each(self.network.as_slice(), Network::encode)
             .bool(self.privileged)
-            .bool(self.export);
+            .bool(self.export)
+            .each(self.terminal.as_slice(), WindowSize::encode);
     }
 
     pub(crate) fn decode(from: &mut Decoder<'_>) -> Result<Self, WireError> {
@@ -89,6 +95,7 @@ impl StartRequest {
             network: from.each(Network::decode)?.pop(),
             privileged: from.bool()?,
             export: from.bool()?,
+            terminal: from.each(WindowSize::decode)?.pop(),
         })
     }
 }

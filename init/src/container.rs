@@ -6,7 +6,7 @@ use crate::error::{Context, Error, reason};
 use crate::export::Exports;
 use crate::image::Overlay;
 use crate::mounts::Mounts;
-use crate::program::Program;
+use crate::program::{self, Program};
 use crate::renew::Devices;
 use crate::streams::TheirEnds;
 use crate::{capability, dev, freeze, host_mounts, identity};
@@ -55,6 +55,9 @@ impl From<Error> for Failure {
         Self::start(error.to_string())
     }
 }
+
+/// What docker says that every terminal is.
+const TERMINAL_TYPE: &[u8] = b"xterm";
 
 /// Open files, docker's limit; the kernel's default of 1024 is for programs that use `select`.
 const MAX_OPEN_FILES: u64 = 1 << 20;
@@ -147,7 +150,12 @@ impl Prepared {
         if request.export {
             exports.begin()?;
         }
-        let program = Program::new(request.argv, request.env, &request.hostname, &account.home)?;
+        let mut env = request.env;
+        if let Some(size) = request.terminal {
+            streams.replace_by_terminal(size, Uid::from_raw(account.uid))?;
+            program::add_default(&mut env, b"TERM", TERMINAL_TYPE);
+        }
+        let program = Program::new(request.argv, env, &request.hostname, &account.home)?;
         enter_directory(&request.cwd)?;
         become_user(&account, self.privileges, streams).map_err(|errno| {
             Failure::start(format!("become user {}: {}", account.uid, reason(errno)))

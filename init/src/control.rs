@@ -60,17 +60,12 @@ impl ControlPort {
         Ok(len > 0)
     }
 
-    /// The next signal among the frames read so far.
+    /// The next of the frames read so far.
     ///
     /// # Errors
     /// If the bytes are no frames.
-    pub(crate) fn next_signal(&mut self) -> Result<Option<u32>, Error> {
-        while let Some(frame) = self.frames.next_frame()? {
-            if let Frame::Signal(number) = frame {
-                return Ok(Some(number));
-            }
-        }
-        Ok(None)
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
+        Ok(self.frames.next_frame()?)
     }
 
     /// The host stops the machine once it has read the last frame. Returns if it does not, or

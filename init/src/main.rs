@@ -21,6 +21,7 @@ mod capability;
 mod container;
 mod control;
 mod dev;
+mod dispositions;
 mod error;
 mod export;
 mod flow;
@@ -41,6 +42,7 @@ mod relay;
 mod renew;
 mod spawn;
 mod streams;
+mod terminal;
 mod volumes;
 
 use error::Error;

@@ -95,7 +95,8 @@ fn value<'a>(env: &'a [Vec<u8>], name: &[u8]) -> Option<&'a [u8]> {
     env.iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix(b"="))
 }
 
-fn add_default(env: &mut Vec<Vec<u8>>, name: &[u8], default: &[u8]) {
+/// Sets `name` where `env` lacks it.
+pub(crate) fn add_default(env: &mut Vec<Vec<u8>>, name: &[u8], default: &[u8]) {
     if value(env, name).is_none() {
         env.push([name, b"=", default].concat());
     }

@@ -10,6 +10,8 @@ use crate::error::{Context, Error};
 use crate::ports::HostEnds;
 use crate::spawn::Child;
 use crate::streams::OurEnds;
+use crate::terminal;
+use lithify_control::Frame;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use std::ops::Range;
@@ -22,10 +24,13 @@ const OUTPUT_LEN: usize = 16 << 10;
 /// The driver hands out a page at a time.
 const INPUT_LEN: usize = 4096;
 
-/// The three streams.
+/// The three streams, or a terminal in their place.
 #[derive(Debug)]
 pub(crate) struct Relay {
     streams: [Stream; 3],
+    /// Where the master of a terminal arrives.
+    masters: OwnedFd,
+    terminal: Option<OwnedFd>,
 }
 
 const STDIN: usize = 0;
@@ -38,7 +43,7 @@ impl Relay {
             Stream::new(Direction::Out, pipes.stdout, ports.stdout),
             Stream::new(Direction::Out, pipes.stderr, ports.stderr),
         ];
-        Self { streams }
+        Self { streams, masters: pipes.terminal, terminal: None }
     }
 
     /// Relays bytes and signals until the container has ended and all it wrote is with the host.
@@ -47,9 +52,14 @@ impl Relay {
     /// # Errors
     /// If polling fails or the host sends what is no frame.
     pub(crate) fn run(&mut self, child: &Child, control: &mut ControlPort) -> Result<u32, Error> {
+        self.adopt_terminal()?;
         let mut host_listens = true;
         let mut code = None;
         loop {
+            // The first may have arrived in one read with the start request.
+            while let Some(frame) = control.next_frame()? {
+                self.obey(&frame, child);
+            }
             if let (Some(code), true) = (code, self.is_finished()) {
                 return Ok(code);
             }
@@ -63,14 +73,36 @@ impl Relay {
             }
             if !frames.is_empty() {
                 host_listens = control.fill()?;
-                while let Some(number) = control.next_signal()? {
-                    child.signal(number);
-                }
             }
             if !child_end.is_empty() {
                 code = Some(child.wait()?);
                 self.streams[STDIN].finish();
             }
+        }
+    }
+
+    /// Puts the container's terminal, if it has one, in the place of the pipes: what is typed goes
+    /// in, what is shown is standard output.
+    fn adopt_terminal(&mut self) -> Result<(), Error> {
+        let Some(master) = terminal::receive(&self.masters)? else { return Ok(()) };
+        let duplicate = || rustix::io::fcntl_dupfd_cloexec(&master, 0);
+        let [stdin, stdout, stderr] = &mut self.streams;
+        stdin.pipe = Some(duplicate().during(|| "duplicate the terminal".to_owned())?);
+        stdout.pipe = Some(duplicate().during(|| "duplicate the terminal".to_owned())?);
+        stderr.finish();
+        self.terminal = Some(master);
+        Ok(())
+    }
+
+    /// Does what the host asks for while the container runs.
+    fn obey(&self, frame: &Frame, child: &Child) {
+        match (frame, &self.terminal) {
+            (Frame::Signal(number), _) => child.signal(*number),
+            (Frame::Resize(size), Some(master)) => {
+                // A terminal that everybody has closed has no size that matters.
+                let _ = terminal::resize(master, *size);
+            }
+            _ => {}
         }
     }
 

@@ -5,10 +5,12 @@
 //! page is copied between the two after the thaw, and a failure needs no pipe to travel.
 #![allow(unsafe_code, reason = "a process on a second stack of this one's memory")]
 
+use crate::dispositions::Dispositions;
 use crate::error::{Context, Error};
 use lithify_control::exit_code;
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions};
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -26,7 +28,10 @@ const LAST_SIGNAL: u32 = 64;
 
 /// The container's process as init sees it.
 pub(crate) struct Child {
+    pid: c_int,
     pidfd: OwnedFd,
+    /// The signal whose default action was executed for it.
+    ended_by: Cell<Option<u32>>,
 }
 
 /// Runs `body` as the container's process. Returns when it has executed a program, or when
@@ -56,7 +61,8 @@ fn clone_suspended(
         return Err(crate::error::errno(&std::io::Error::last_os_error()));
     }
     // SAFETY: CLONE_PIDFD stored a new descriptor that nothing else owns.
-    Ok(Child { pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Child { pid, pidfd, ended_by: Cell::new(None) })
 }
 
 extern "C" fn enter(argument: *mut c_void) -> c_int {
@@ -70,8 +76,16 @@ extern "C" fn enter(argument: *mut c_void) -> c_int {
 
 impl Child {
     /// Delivers a signal; a number that is none is dropped, as is one for a process that ended.
+    ///
+    /// The kernel spares the first process of a namespace the default action of signals, so a
+    /// program that handles none could only be killed. It is ended here as it would be elsewhere.
     pub(crate) fn signal(&self, number: u32) {
         if !(1..=LAST_SIGNAL).contains(&number) {
+            return;
+        }
+        if Dispositions::of(self.pid).is_some_and(|process| process.is_ended_by(number)) {
+            self.ended_by.set(Some(number));
+            let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
             return;
         }
         // SAFETY: the number is a signal's; those that libc keeps for itself are meant for the
@@ -91,6 +105,7 @@ impl Child {
         let status = status.ok_or(Errno::CHILD).during(|| "wait for the container".to_owned())?;
         let code = status.exit_status().map(|code| code as u32);
         let signal = status.terminating_signal().map(|signal| signal as u32);
+        let signal = signal.map(|signal| self.ended_by.get().unwrap_or(signal));
         Ok(code.or(signal.map(|signal| exit_code::SIGNAL_BASE + signal)).unwrap_or_default())
     }
 }

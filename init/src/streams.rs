@@ -4,6 +4,8 @@
 //! processes and close it, and none of that concerns the host's byte stream.
 
 use crate::error::{Context, Error};
+use crate::terminal;
+use lithify_control::WindowSize;
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -16,6 +18,8 @@ pub(crate) struct OurEnds {
     pub(crate) stdout: OwnedFd,
     /// Read by init.
     pub(crate) stderr: OwnedFd,
+    /// Where the terminal's master arrives if the container gets one.
+    pub(crate) terminal: OwnedFd,
 }
 
 /// The container's ends, blocking as programs expect.
@@ -23,6 +27,7 @@ pub(crate) struct TheirEnds {
     stdin: OwnedFd,
     stdout: OwnedFd,
     stderr: OwnedFd,
+    terminal: OwnedFd,
 }
 
 /// Opens something as descriptors 0, 1 and 2 where the kernel had no console to open: a later
@@ -57,8 +62,14 @@ fn make_pipes() -> Result<(OurEnds, TheirEnds), rustix::io::Errno> {
     for end in [&our_stdin, &our_stdout, &our_stderr] {
         rustix::fs::fcntl_setfl(end, OFlags::NONBLOCK)?;
     }
-    let ours = OurEnds { stdin: our_stdin, stdout: our_stdout, stderr: our_stderr };
-    Ok((ours, TheirEnds { stdin, stdout, stderr }))
+    let (terminal, our_terminal) = terminal::socket_pair()?;
+    let ours = OurEnds {
+        stdin: our_stdin,
+        stdout: our_stdout,
+        stderr: our_stderr,
+        terminal: our_terminal,
+    };
+    Ok((ours, TheirEnds { stdin, stdout, stderr, terminal }))
 }
 
 impl TheirEnds {
@@ -71,6 +82,18 @@ impl TheirEnds {
             .and_then(|()| rustix::stdio::dup2_stdout(&self.stdout))
             .and_then(|()| rustix::stdio::dup2_stderr(&self.stderr))
             .during(|| "install the container's streams".to_owned())
+    }
+
+    /// Puts a terminal of `owner` in their place, whose master init gets.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub(crate) fn replace_by_terminal(
+        &self,
+        size: WindowSize,
+        owner: rustix::fs::Uid,
+    ) -> Result<(), Error> {
+        terminal::make(size, owner, &self.terminal)
     }
 
     /// Lets `owner` reopen them through `/proc/self/fd`.

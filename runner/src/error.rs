@@ -61,6 +61,9 @@ pub enum RunnerError {
     /// There is no folder to keep compiled forms in.
     #[error("neither XDG_CACHE_HOME nor HOME is set to an absolute path")]
     NoCacheFolder,
+    /// The user's terminal does not let itself be set up.
+    #[error("cannot set up the terminal: {0}")]
+    Terminal(#[source] io::Error),
     /// The engine refused to start the module.
     #[error("cannot start the artifact: {0}")]
     Instantiate(String),

@@ -1,8 +1,8 @@
 //! One run of an artifact, from instantiation to exit code.
 
 use crate::error::{RunnerError, root_cause};
-use crate::wasi::{self, Exit, Host, Streams};
-use crate::{Artifact, Engine, HostMount};
+use crate::wasi::{self, Exit, Host, OwnFolder, Streams};
+use crate::{Artifact, Engine, Events, HostMount, Terminal, terminal};
 use lithify_control::Overrides;
 use wasmtime::{Linker, Store};
 
@@ -19,6 +19,10 @@ pub struct RunOptions {
     pub mounts: Vec<HostMount>,
     /// Where input comes from and output goes.
     pub streams: Streams,
+    /// What the container hears of while it runs.
+    pub events: Option<Events>,
+    /// The container gets a terminal.
+    pub terminal: Option<Terminal>,
 }
 
 /// Runs an artifact to its end and returns the guest's exit code; 141 (128 + `SIGPIPE`) if a
@@ -27,10 +31,14 @@ pub struct RunOptions {
 /// # Errors
 /// If the module cannot be instantiated, or the emulator in it traps.
 pub fn run(engine: &Engine, artifact: &Artifact, options: RunOptions) -> Result<u32, RunnerError> {
-    let RunOptions { args, env, overrides, mounts, streams } = options;
-    let host = Host::new(args, env, streams, overrides.encode(), mounts);
+    let RunOptions { args, env, mut overrides, mounts, streams, events, terminal } = options;
+    overrides.terminal = terminal.map(|_| terminal::size());
+    let host = Host::new(args, env, streams, OwnFolder::new(overrides.encode(), events), mounts);
     let mut store = Store::new(engine.wasmtime(), host);
-    let outcome = start(&mut store, artifact)?.call(&mut store, ());
+    let program = start(&mut store, artifact)?;
+    let raw = terminal.map(Terminal::enter).transpose().map_err(RunnerError::Terminal)?;
+    let outcome = program.call(&mut store, ());
+    drop(raw);
     match outcome {
         Ok(()) => Ok(0),
         Err(error) => match error.downcast_ref::<Exit>() {

@@ -75,7 +75,10 @@ impl Bench {
             args: words.iter().map(|word| word.as_bytes().to_vec()).collect(),
             env: vec![b"A=1".to_vec(), b"B=\xff".to_vec()],
             overrides: Overrides { cwd: Some(b"/work".to_vec()), ..Overrides::default() },
+            mounts: vec![],
             streams: Streams::new(stdin, duplicate(&out), duplicate(&err)),
+            events: None,
+            terminal: None,
         };
         let code = self.open(path).and_then(|artifact| run(&self.engine, &artifact, options));
         let contents = |file: &mut File| {
@@ -162,6 +165,8 @@ fn reader_that_goes_away_ends_the_run_with_141() {
         overrides: Overrides::default(),
         mounts: vec![],
         streams,
+        events: None,
+            terminal: None,
     };
     assert_eq!(run(&bench.engine, &bench.open(&path).unwrap(), options).unwrap(), 141);
 }

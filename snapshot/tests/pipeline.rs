@@ -15,6 +15,18 @@ fn sealed(frozen: &Frozen, rom: &[u8]) -> Vec<u8> {
     artifact
 }
 
+fn options(streams: Streams) -> RunOptions {
+    RunOptions {
+        args: vec![],
+        env: vec![],
+        overrides: Overrides::default(),
+        mounts: vec![],
+        streams,
+        events: None,
+        terminal: None,
+    }
+}
+
 #[test]
 fn artifact_continues_where_the_boot_ended() {
     let bench = Bench::new();
@@ -29,8 +41,7 @@ fn artifact_continues_where_the_boot_ended() {
         stdout.try_clone().unwrap().into(),
         tempfile::tempfile().unwrap().into(),
     );
-    let options =
-        RunOptions { args: vec![], env: vec![], overrides: Overrides::default(), streams };
+    let options = options(streams);
     let artifact = Artifact::open(&bench.engine, &path, &bench.cache).unwrap();
     assert_eq!(run(&bench.engine, &artifact, options).unwrap(), 42);
 
@@ -104,12 +115,7 @@ fn build_calls_after_the_thaw_trap_and_rom_reads_are_bounded() {
         let path = bench.folder.path().join("app.wasm");
         fs::write(&path, sealed(&bench.freeze(emulator(BOOT, body)).unwrap(), ROOTFS)).unwrap();
         let null = || tempfile::tempfile().unwrap().into();
-        let options = RunOptions {
-            args: vec![],
-            env: vec![],
-            overrides: Overrides::default(),
-            streams: Streams::new(None, null(), null()),
-        };
+        let options = options(Streams::new(None, null(), null()));
         let artifact = Artifact::open(&bench.engine, &path, &bench.cache).unwrap();
         let error = run(&bench.engine, &artifact, options).unwrap_err().to_string();
         assert!(error.starts_with("the artifact's machine stopped: wasm trap"), "{body}: {error}");

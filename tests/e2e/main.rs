@@ -25,5 +25,7 @@ mod run_network;
 mod run_ssh;
 mod run_steps;
 mod run_steps_cached;
+mod signals;
 mod streams;
 mod support;
+mod terminal;

@@ -118,7 +118,7 @@ impl State {
                     Said::Failed(String::from_utf8_lossy(&message).into_owned())
                 }
                 // Requests are the host's to make; a guest that sends one says nothing.
-                Ok(Some(Frame::Start(_) | Frame::Signal(_))) => continue,
+                Ok(Some(Frame::Start(_) | Frame::Signal(_) | Frame::Resize(_))) => continue,
                 Err(error) => {
                     self.said = Some(Said::Broken(error));
                     return;

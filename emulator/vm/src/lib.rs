@@ -12,6 +12,7 @@
 
 mod bindings;
 mod boot;
+mod events;
 mod files;
 mod imports;
 mod request;

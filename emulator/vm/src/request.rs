@@ -44,6 +44,7 @@ pub(crate) fn start(
         cwd: overrides.cwd.clone().unwrap_or_else(|| image.cwd.clone()),
         user: overrides.user.clone().unwrap_or_else(|| image.user.clone()),
         hostname: overrides.hostname.clone().map_or_else(random_hostname, Ok)?,
+        terminal: overrides.terminal,
         ..StartRequest::new(argv, wasi::realtime_ns(), entropy)
     })
 }

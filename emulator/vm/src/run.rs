@@ -6,6 +6,7 @@ use lithify_machine::{GENERATION_ID_LEN, Halt, Machine, Status};
 
 use crate::Frozen;
 use crate::bindings::{Messages, Randomness, Streams, WasiClock, number};
+use crate::events::Events;
 use crate::session::{Progress, Session};
 use crate::wasi;
 use crate::{files, request};
@@ -61,7 +62,7 @@ fn run_with(frozen: Frozen, overrides: Result<Overrides, WireError>) -> u32 {
     handles.streams.thaw();
     machine.thaw(Box::new(WasiClock), generation);
     session.send(&Frame::Start(request));
-    carry(&mut machine, &session, &handles.messages)
+    carry(&mut machine, &session, &handles.messages, Events::open())
 }
 
 fn fail(why: &str) -> u32 {
@@ -70,8 +71,11 @@ fn fail(why: &str) -> u32 {
 }
 
 /// Runs the machine until its container is done and all output is delivered.
-fn carry(machine: &mut Machine, session: &Session, messages: &Messages) -> u32 {
+fn carry(machine: &mut Machine, session: &Session, messages: &Messages, mut events: Events) -> u32 {
     loop {
+        if let Err(error) = events.forward(session) {
+            return fail(&format!("the runner's events: {error}"));
+        }
         let status = machine.run_slice();
         match session.progress() {
             Progress::Working | Progress::Ready => {}
@@ -85,17 +89,17 @@ fn carry(machine: &mut Machine, session: &Session, messages: &Messages) -> u32 {
         }
         match status {
             Status::Running => {}
-            Status::Idle { wake_ns } => wait(machine, wake_ns),
+            Status::Idle { wake_ns } => wait(machine, &events, wake_ns),
             Status::Halted(halt) => return halted(halt, messages),
         }
     }
 }
 
-/// Sleeps in the host until the guest's next timer or input that the guest can take.
-fn wait(machine: &Machine, wake_ns: Option<u64>) {
+/// Sleeps in the host until the guest's next timer, an event or input that the guest can take.
+fn wait(machine: &Machine, events: &Events, wake_ns: Option<u64>) {
     let input = machine.wanted_input().any(|port| port == number::STDIN);
     let longest = if machine.has_pending_output() { OUTPUT_RETRY_NS } else { MAX_WAIT_NS };
-    wasi::wait(input, wake_ns.unwrap_or(longest).min(longest));
+    wasi::wait(input, events.file(), wake_ns.unwrap_or(longest).min(longest));
 }
 
 fn halted(halt: Halt, messages: &Messages) -> u32 {

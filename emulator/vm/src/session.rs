@@ -48,9 +48,13 @@ impl Session {
 
     /// Asks for something; the guest is at work again.
     pub(crate) fn send(&self, frame: &Frame) {
-        let mut state = self.0.borrow_mut();
-        state.to_guest.extend(frame.encode());
-        state.progress = Progress::Working;
+        self.tell(frame);
+        self.0.borrow_mut().progress = Progress::Working;
+    }
+
+    /// Tells something that asks for no answer.
+    pub(crate) fn tell(&self, frame: &Frame) {
+        self.0.borrow_mut().to_guest.extend(frame.encode());
     }
 
     /// Bytes from the guest.
@@ -64,7 +68,9 @@ impl Session {
                 Ok(Some(Frame::Exit(code))) => Progress::Exited(code),
                 Ok(Some(Frame::Failed { code, message })) => Progress::Failed { code, message },
                 // Requests are the host's to make; a guest that sends one says nothing.
-                Ok(Some(Frame::Start(_) | Frame::Signal(_) | Frame::Archived)) => continue,
+                Ok(Some(
+                    Frame::Start(_) | Frame::Signal(_) | Frame::Resize(_) | Frame::Archived,
+                )) => continue,
                 Err(error) => {
                     state.progress = Progress::Broken(error);
                     return;

@@ -90,18 +90,25 @@ pub(crate) fn read_stdin(into: &mut [u8]) -> Result<usize, Errno> {
 
 const INPUT: u64 = 1;
 const TIMEOUT: u64 = 2;
+const EVENTS: u64 = 3;
 
-/// Waits until standard input can be read (if `input` asks for it) or `timeout_ns` have passed.
-/// Returns whether input can be read without waiting.
-pub(crate) fn wait(input: bool, timeout_ns: u64) -> bool {
-    let subscriptions = [timeout(timeout_ns), readable_stdin()];
-    let count = if input { 2 } else { 1 };
+/// Waits until standard input can be read (if `input` asks for it), `events` can, or `timeout_ns`
+/// have passed. Returns whether input can be read without waiting.
+pub(crate) fn wait(input: bool, events: Option<Fd>, timeout_ns: u64) -> bool {
+    let input_wish = input.then(|| readable(STDIN, INPUT));
+    let events_wish = events.map(|file| readable(file, EVENTS));
+    let wishes = [Some(timeout(timeout_ns)), input_wish, events_wish];
+    // Wishes that are there come first.
+    let mut subscriptions = [timeout(timeout_ns); 3];
+    let count = wishes.into_iter().flatten().zip(&mut subscriptions).map(|(wish, to)| *to = wish);
+    let count = count.count();
     // SAFETY: an event is plain integers, for which zeros are valid.
-    let mut events: [wasip1::Event; 2] = unsafe { std::mem::zeroed() };
+    let mut happened: [wasip1::Event; 3] = unsafe { std::mem::zeroed() };
     // SAFETY: both arrays have room for `count` entries.
-    let result = unsafe { wasip1::poll_oneoff(subscriptions.as_ptr(), events.as_mut_ptr(), count) };
+    let result =
+        unsafe { wasip1::poll_oneoff(subscriptions.as_ptr(), happened.as_mut_ptr(), count) };
     match result {
-        Ok(count) => events[..count].iter().any(|event| event.userdata == INPUT),
+        Ok(count) => happened[..count].iter().any(|event| event.userdata == INPUT),
         // A host that cannot wait can still read; a closed descriptor then says so.
         Err(_) => input,
     }
@@ -120,10 +127,10 @@ fn timeout(ns: u64) -> Subscription {
     }
 }
 
-fn readable_stdin() -> Subscription {
-    let fd_read = wasip1::SubscriptionFdReadwrite { file_descriptor: STDIN };
+fn readable(file: Fd, userdata: u64) -> Subscription {
+    let fd_read = wasip1::SubscriptionFdReadwrite { file_descriptor: file };
     Subscription {
-        userdata: INPUT,
+        userdata,
         u: SubscriptionU { tag: wasip1::EVENTTYPE_FD_READ.raw(), u: SubscriptionUU { fd_read } },
     }
 }
@@ -161,13 +168,19 @@ unsafe fn strings(
 
 /// Contents of `file` in the preopened directory called `directory`, if the host offers both.
 pub(crate) fn preopened_file(directory: &str, file: &str) -> Option<Vec<u8>> {
-    let folder = preopens().find_map(|(fd, name)| (name == directory.as_bytes()).then_some(fd))?;
-    // SAFETY: the path is a string that outlives the call.
-    let fd = unsafe { wasip1::path_open(folder, 0, file, 0, wasip1::RIGHTS_FD_READ, 0, 0) }.ok()?;
+    let fd = open_preopened(directory, file)?;
     let contents = read_to_end(fd);
     // SAFETY: the descriptor was opened above and is used nowhere else.
     let _ = unsafe { wasip1::fd_close(fd) };
     contents.ok()
+}
+
+/// `file` in the preopened directory called `directory`, for reading, if the host offers both.
+pub(crate) fn open_preopened(directory: &str, file: &str) -> Option<Fd> {
+    let folder = preopens().find_map(|(fd, name)| (name == directory.as_bytes()).then_some(fd))?;
+    let rights = wasip1::RIGHTS_FD_READ | wasip1::RIGHTS_POLL_FD_READWRITE;
+    // SAFETY: the path is a string that outlives the call.
+    unsafe { wasip1::path_open(folder, 0, file, 0, rights, 0, 0) }.ok()
 }
 
 /// The directories that the host has opened, with their names.

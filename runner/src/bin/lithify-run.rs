@@ -4,7 +4,9 @@
 
 use lexopt::prelude::*;
 use lithify_control::{Overrides, exit_code};
-use lithify_runner::{Artifact, Engine, HostMount, MountError, RunOptions, Streams, run, variable};
+use lithify_runner::{
+    Artifact, Engine, Events, HostMount, MountError, RunOptions, Streams, Terminal, run, variable,
+};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
@@ -22,6 +24,7 @@ Arguments:
 Options:
   -e, --env NAME[=VALUE]    set a variable; without a value, to the one it has here
   -i, --interactive         connect standard input
+  -t, --tty                 give the container a terminal
   -v, --volume HOST:GUEST[:ro]
                             let the container use a directory of the host
       --mount type=bind,source=HOST,target=GUEST[,readonly]
@@ -46,6 +49,7 @@ struct Args {
     words: Vec<OsString>,
     env: Vec<Vec<u8>>,
     interactive: bool,
+    tty: bool,
     mounts: Vec<HostMount>,
     overrides: Overrides,
 }
@@ -78,6 +82,7 @@ impl Args {
                     args.mounts.push(HostMount::mount(&parser.value()?).map_err(wrong)?);
                 }
                 Short('i') | Long("interactive") => args.interactive = true,
+                Short('t') | Long("tty") => args.tty = true,
                 Long("entrypoint") => args.overrides.entrypoint = Some(words(parser.value()?)),
                 Short('w') | Long("workdir") => {
                     args.overrides.cwd = Some(parser.value()?.into_vec());
@@ -119,17 +124,22 @@ fn words(program: OsString) -> Vec<Vec<u8>> {
 }
 
 fn start(args: Args) -> Result<u32, String> {
+    let terminal = args.tty.then(|| Terminal::of_process(args.interactive));
+    let terminal = terminal.transpose().map_err(|error| error.to_string())?;
     let path = Path::new(&args.words[0]);
     let engine = Engine::new().map_err(|error| error.to_string())?;
     let artifact = Artifact::open_precompiled(&engine, path).map_err(|error| error.to_string())?;
     let streams = Streams::inherit(args.interactive)
         .map_err(|error| format!("a standard stream is closed: {error}"))?;
+    let events = Events::of_process().map_err(|error| format!("cannot take signals: {error}"))?;
     let options = RunOptions {
         overrides: args.overrides,
         args: args.words.into_iter().map(OsString::into_vec).collect(),
         env: args.env,
         mounts: args.mounts,
         streams,
+        events: Some(events),
+        terminal,
     };
     run(&engine, &artifact, options).map_err(|error| error.to_string())
 }

@@ -158,7 +158,7 @@ impl Host {
         }
         let size = match self.folder.entry(fd) {
             Ok(Entry::File { size }) => size,
-            Ok(Entry::Folder) | Err(_) => 0,
+            Ok(Entry::Folder | Entry::Events) | Err(_) => 0,
         };
         // Device, inode and times are zero.
         let mut bytes = [0; FILESTAT_SIZE];
@@ -175,6 +175,7 @@ impl Host {
                 return Ok(match self.folder.entry(fd)? {
                     Entry::Folder => filetype::DIRECTORY,
                     Entry::File { .. } => filetype::REGULAR_FILE,
+                    Entry::Events => filetype::UNKNOWN,
                 });
             }
             Owner::Host => {
@@ -232,7 +233,7 @@ impl Host {
             let file = self.files.open(dir, memory.bytes(path, len)?, flags)?;
             return Ok(memory.put_u32(fd, file)?);
         }
-        // CREAT, DIRECTORY, EXCL, TRUNC: all ask for what the one read-only file is not.
+        // CREAT, DIRECTORY, EXCL, TRUNC: all ask for what the read-only files are not.
         if oflags != 0 {
             return Err(Errno::Perm.into());
         }

@@ -16,6 +16,7 @@ mod poll;
 mod process;
 mod streams;
 
+pub(crate) use own_folder::OwnFolder;
 pub(crate) use process::Exit;
 pub use streams::Streams;
 
@@ -23,7 +24,6 @@ use crate::HostMount;
 use errno::{Errno, Stop};
 use host_files::HostFiles;
 use memory::GuestMemory;
-use own_folder::OwnFolder;
 use wasmtime::{Caller, ExternType, Func, Linker, Memory, Module, Result, Store, Val};
 
 /// The import module whose calls are answered here.
@@ -49,11 +49,10 @@ impl Host {
         args: Vec<Vec<u8>>,
         env: Vec<Vec<u8>>,
         streams: Streams,
-        request: Vec<u8>,
+        folder: OwnFolder,
         mounts: Vec<HostMount>,
     ) -> Self {
-        let (folder, files) = (OwnFolder::new(request), HostFiles::new(mounts));
-        Self { args, env, streams, folder, files, memory: None }
+        Self { args, env, streams, folder, files: HostFiles::new(mounts), memory: None }
     }
 }
 

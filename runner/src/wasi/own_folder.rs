@@ -1,32 +1,47 @@
 //! The folder `/.lithify` that only our runner offers: requests that WASI has no words for.
 
 use super::errno::Errno;
+use crate::Events;
 use lithify_control::Overrides;
+use std::os::fd::BorrowedFd;
 
 /// WASI looks for preopened folders from descriptor 3 on.
 pub(super) const FOLDER: u32 = 3;
 /// Out of the way: the descriptors behind the folder's are those of other opened directories.
 pub(super) const FIRST_FILE: u32 = 1 << 30;
-/// The vm reads one file once; a loop that only opens must not grow the table.
+/// The vm opens each file once; a loop that only opens must not grow the table.
 const MAX_OPEN: usize = 16;
 
 /// What a descriptor from 3 on means.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Entry {
     Folder,
-    File { size: u64 },
+    File {
+        size: u64,
+    },
+    /// Frames as they come.
+    Events,
 }
 
-/// A folder with one read-only file.
+/// What is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    /// With the position of the next read.
+    Request(usize),
+    Events,
+}
+
+/// A folder with two read-only files, the second only if there are events.
 pub(crate) struct OwnFolder {
     request: Vec<u8>,
-    /// Read positions of the open files by descriptor, from [`FIRST_FILE`] on.
-    open: Vec<Option<usize>>,
+    events: Option<Events>,
+    /// The open files by descriptor, from [`FIRST_FILE`] on.
+    open: Vec<Option<Open>>,
 }
 
 impl OwnFolder {
-    pub(crate) fn new(request: Vec<u8>) -> Self {
-        Self { request, open: Vec::new() }
+    pub(crate) fn new(request: Vec<u8>, events: Option<Events>) -> Self {
+        Self { request, events, open: Vec::new() }
     }
 
     pub(super) fn entry(&self, fd: u32) -> Result<Entry, Errno> {
@@ -34,7 +49,16 @@ impl OwnFolder {
             return Ok(Entry::Folder);
         }
         let slot = slot(fd).and_then(|slot| self.open.get(slot)).copied().flatten();
-        slot.map(|_| Entry::File { size: self.request.len() as u64 }).ok_or(Errno::BadF)
+        match slot.ok_or(Errno::BadF)? {
+            Open::Request(_) => Ok(Entry::File { size: self.request.len() as u64 }),
+            Open::Events => Ok(Entry::Events),
+        }
+    }
+
+    /// The host's descriptor behind an open file that can be waited for.
+    pub(super) fn pollable(&self, fd: u32) -> Result<BorrowedFd<'_>, Errno> {
+        let events = (self.entry(fd)? == Entry::Events).then_some(self.events.as_ref()).flatten();
+        events.map(Events::frames).ok_or(Errno::BadF)
     }
 
     /// The folder's name if `fd` is the folder.
@@ -46,25 +70,29 @@ impl OwnFolder {
         if self.entry(folder)? != Entry::Folder {
             return Err(Errno::NotDir);
         }
-        if path != Overrides::FILE.as_bytes() {
-            return Err(Errno::NoEnt);
-        }
+        let file = match str::from_utf8(path) {
+            Ok(Overrides::FILE) => Open::Request(0),
+            Ok(Overrides::EVENTS) if self.events.is_some() => Open::Events,
+            _ => return Err(Errno::NoEnt),
+        };
         let free = self.open.iter().position(Option::is_none).unwrap_or(self.open.len());
         match self.open.get_mut(free) {
-            Some(slot) => *slot = Some(0),
-            None if free < MAX_OPEN => self.open.push(Some(0)),
+            Some(slot) => *slot = Some(file),
+            None if free < MAX_OPEN => self.open.push(Some(file)),
             None => return Err(Errno::MFile),
         }
         Ok(FIRST_FILE + free as u32)
     }
 
     pub(super) fn close(&mut self, fd: u32) -> Result<(), Errno> {
-        self.position(fd)?;
-        self.open[(fd - FIRST_FILE) as usize] = None;
-        Ok(())
+        let slot = slot(fd).and_then(|slot| self.open.get_mut(slot)).ok_or(Errno::BadF)?;
+        slot.take().map(drop).ok_or(Errno::BadF)
     }
 
     pub(super) fn read(&mut self, fd: u32, to: &mut [u8]) -> Result<usize, Errno> {
+        if let Ok(events) = self.pollable(fd) {
+            return Ok(rustix::io::read(events, to)?);
+        }
         let at = *self.position(fd)?;
         let rest = &self.request[at.min(self.request.len())..];
         let len = rest.len().min(to.len());
@@ -90,10 +118,11 @@ impl OwnFolder {
     }
 
     fn position(&mut self, fd: u32) -> Result<&mut usize, Errno> {
-        slot(fd)
-            .and_then(|slot| self.open.get_mut(slot))
-            .and_then(Option::as_mut)
-            .ok_or(Errno::BadF)
+        match slot(fd).and_then(|slot| self.open.get_mut(slot)) {
+            Some(Some(Open::Request(position))) => Ok(position),
+            Some(Some(Open::Events)) => Err(Errno::SPipe),
+            Some(None) | None => Err(Errno::BadF),
+        }
     }
 }
 
@@ -107,7 +136,7 @@ mod tests {
 
     #[test]
     fn the_request_is_read_in_pieces_to_its_end() {
-        let mut folder = OwnFolder::new(b"hello".to_vec());
+        let mut folder = OwnFolder::new(b"hello".to_vec(), None);
         assert_eq!(OwnFolder::name(3), Ok(&b"/.lithify"[..]));
         let fd = folder.open(3, b"request").unwrap();
         assert_eq!(folder.entry(fd), Ok(Entry::File { size: 5 }));
@@ -126,8 +155,8 @@ mod tests {
 
     #[test]
     fn nothing_else_can_be_opened() {
-        let mut folder = OwnFolder::new(Vec::new());
-        for path in [&b"../request"[..], b"other", b"", b"/request"] {
+        let mut folder = OwnFolder::new(Vec::new(), None);
+        for path in [&b"../request"[..], b"other", b"", b"/request", b"events", b"\xff"] {
             assert_eq!(folder.open(3, path), Err(Errno::NoEnt));
         }
         let fd = folder.open(3, b"request").unwrap();
@@ -138,7 +167,7 @@ mod tests {
 
     #[test]
     fn descriptors_are_reused_and_limited() {
-        let mut folder = OwnFolder::new(Vec::new());
+        let mut folder = OwnFolder::new(Vec::new(), None);
         let fds: Vec<u32> = (0..MAX_OPEN).map(|_| folder.open(3, b"request").unwrap()).collect();
         assert_eq!(folder.open(3, b"request"), Err(Errno::MFile));
         folder.close(fds[2]).unwrap();

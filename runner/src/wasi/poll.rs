@@ -6,6 +6,7 @@ use super::memory::GuestMemory;
 use super::{Host, Outcome};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::ClockId;
+use std::os::fd::BorrowedFd;
 
 const SUBSCRIPTION_SIZE: u32 = 48;
 const EVENT_SIZE: usize = 32;
@@ -90,13 +91,18 @@ impl Host {
     fn known_at_once(&self, wishes: &[Subscription]) -> Vec<Event> {
         let known = wishes.iter().filter_map(|subscription| {
             let Wish::Stream { fd, .. } = subscription.wish else { return None };
-            match self.streams.get(fd) {
+            match self.pollable(fd) {
                 Ok(Some(_)) => None,
                 Ok(None) => Some(subscription.event(Errno::Success, true)),
                 Err(errno) => Some(subscription.event(errno, false)),
             }
         });
         known.collect()
+    }
+
+    /// The host's descriptor that is waited for. Detached input has none.
+    fn pollable(&self, fd: u32) -> Result<Option<BorrowedFd<'_>>, Errno> {
+        self.folder.pollable(fd).map(Some).or_else(|_| self.streams.get(fd))
     }
 
     fn poll_streams(
@@ -108,7 +114,7 @@ impl Host {
         let mut waiters = Vec::new();
         for subscription in wishes {
             let Wish::Stream { fd, write } = subscription.wish else { continue };
-            let Ok(Some(file)) = self.streams.get(fd) else { continue };
+            let Ok(Some(file)) = self.pollable(fd) else { continue };
             let flags = if write { PollFlags::OUT } else { PollFlags::IN };
             waiting.push(PollFd::from_borrowed_fd(file, flags));
             waiters.push(subscription);

@@ -6,6 +6,8 @@ mod lab;
 mod layout;
 mod mirror;
 mod outcome;
+mod pty;
+mod running;
 mod steps;
 
 pub(crate) use artifact::{Artifact, Image};
@@ -14,4 +16,6 @@ pub(crate) use lab::Lab;
 pub(crate) use layout::{Entry, Layout};
 pub(crate) use mirror::Mirror;
 pub(crate) use outcome::{Outcome, feed, run, run_within};
+pub(crate) use pty::Pty;
+pub(crate) use running::Running;
 pub(crate) use steps::Steps;

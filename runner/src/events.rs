@@ -1,0 +1,69 @@
+//! What the container is told while it runs: signals that this process got, the terminal's size.
+//!
+//! A thread takes signals and writes frames into a pipe, which the artifact reads as a file of its
+//! own folder and waits for together with its input. So an idle container costs nothing, and a
+//! machine that no longer listens can still be stopped.
+
+use crate::terminal;
+use lithify_control::{Frame, exit_code};
+use rustix::pipe::{PipeFlags, pipe_with};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::iterator::Signals;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// Whoever runs a container directs them at what is in it.
+const FORWARDED: [i32; 6] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2];
+
+/// An interrupt that follows another this quickly is meant for the machine.
+const IMPATIENCE: Duration = Duration::from_secs(1);
+
+/// Events of this process, for one run.
+#[derive(Debug)]
+pub struct Events {
+    frames: OwnedFd,
+}
+
+impl Events {
+    /// From now on SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 go to the container. A
+    /// second SIGINT within a second ends this process with code 130. A container with a terminal
+    /// hears of SIGWINCH, too.
+    ///
+    /// # Errors
+    /// If the system has no more descriptors, threads or signal handlers.
+    pub fn of_process() -> io::Result<Self> {
+        let (frames, to) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let signals = Signals::new(FORWARDED.iter().chain(&[SIGWINCH]))?;
+        std::thread::Builder::new().name("signals".into()).spawn(move || forward(signals, &to))?;
+        Ok(Self { frames })
+    }
+
+    /// The pipe with the frames, non-blocking.
+    pub(crate) fn frames(&self) -> BorrowedFd<'_> {
+        self.frames.as_fd()
+    }
+}
+
+fn forward(mut signals: Signals, to: &OwnedFd) {
+    let mut interrupted: Option<Instant> = None;
+    for signal in signals.forever() {
+        if signal == SIGINT {
+            let now = Instant::now();
+            if interrupted.replace(now).is_some_and(|last| now - last < IMPATIENCE) {
+                stop(signal);
+            }
+        }
+        let frame = match signal {
+            SIGWINCH => Frame::Resize(terminal::size()),
+            forwarded => Frame::Signal(forwarded.unsigned_abs()),
+        };
+        // A full pipe is one that the machine has not read for thousands of signals.
+        let _ = rustix::io::write(to, &frame.encode());
+    }
+}
+
+fn stop(signal: i32) -> ! {
+    terminal::restore();
+    std::process::exit(exit_code::SIGNAL_BASE.cast_signed() + signal);
+}

@@ -1,0 +1,68 @@
+//! A container that a test talks to while it runs.
+
+use super::Artifact;
+use rustix::process::{Pid, Signal};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+
+/// `lithify run --interactive`, killed if the test ends before it.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Running {
+    /// Starts `words` in `artifact`.
+    pub(crate) fn start(artifact: &Artifact, words: &[&str]) -> Self {
+        let mut command = artifact.lab().lithify();
+        command.args(["run", "--interactive"]).arg(artifact.ours()).args(words);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the command under test starts");
+        let stdin = child.stdin.take().expect("piped");
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        Self { child, stdin, stdout }
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    pub(crate) fn send(&mut self, line: &str) {
+        writeln!(self.stdin, "{line}").expect("the container reads");
+    }
+
+    /// Fails unless the next line of standard output is `line`.
+    #[track_caller]
+    pub(crate) fn expect_line(&mut self, line: &str) {
+        let mut got = String::new();
+        self.stdout.read_line(&mut got).expect("standard output is text");
+        assert_eq!(got.trim_end_matches('\n'), line);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(self.pid(), signal).expect("the command runs");
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child of this process").is_some()
+    }
+
+    /// Waits for the end: the exit code, or the signal that killed the command itself.
+    pub(crate) fn code(mut self) -> (Option<i32>, Option<i32>) {
+        let status = self.child.wait().expect("a child of this process");
+        (status.code(), status.signal())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
