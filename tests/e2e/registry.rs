@@ -180,10 +180,19 @@ fn containerd_imports_and_unpacks_the_image_form() {
     scene.skopeo(&[&format!("docker://{app}"), &to]);
     let containerd = Containerd::start(scene.home.path());
     let archive = archive.display().to_string();
-    containerd.ctr(&["image", "import", "--all-platforms", "--base-name", "app", &archive]);
+    let platform = ["--platform", "wasip1/wasm"];
+    containerd
+        .ctr(&[&["image", "import"], &platform[..], &["--base-name", "app", &archive]].concat());
     let listed = containerd.ctr(&["image", "ls"]).stdout_text();
     assert!(listed.contains("wasip1/wasm"), "{listed}");
-    assert!(containerd.ctr(&["snapshot", "ls"]).stdout_text().contains("sha256:"), "not unpacked");
+    let rootfs = scene.home.path().join("rootfs");
+    std::fs::create_dir(&rootfs).expect("a folder");
+    let place = rootfs.display().to_string();
+    containerd.ctr(&[&["image", "mount"], &platform[..], &["app:1", &place]].concat());
+    let unpacked = std::fs::read(rootfs.join("app.wasm"));
+    containerd.ctr(&["image", "unmount", &place]);
+    let module = std::fs::read(scene.home.path().join("app.wasm")).expect("an artifact");
+    assert!(unpacked.expect("the module is unpacked") == module, "other bytes were unpacked");
 }
 
 /// A containerd that keeps everything in one folder.
@@ -197,9 +206,10 @@ impl Containerd {
         let path = |name: &str| folder.join(name).display().to_string();
         let config = format!(
             "version = 2\nroot = \"{}\"\nstate = \"{}\"\ndisabled_plugins = \
-             [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = \"{}\"\n",
+             [\"io.containerd.grpc.v1.cri\"]\n[ttrpc]\naddress = \"{}\"\n[grpc]\naddress = \"{}\"\n",
             path("root"),
             path("state"),
+            path("ttrpc"),
             path("socket")
         );
         std::fs::write(path("containerd.toml"), config).expect("a configuration");
@@ -208,8 +218,10 @@ impl Containerd {
             .stderr(Stdio::null())
             .spawn()
             .expect("containerd starts");
-        let containerd = Self { child, socket: path("socket") };
+        let mut containerd = Self { child, socket: path("socket") };
         while std::os::unix::net::UnixStream::connect(&containerd.socket).is_err() {
+            let ended = containerd.child.try_wait().expect("a child of ours");
+            assert!(ended.is_none(), "containerd ended with {ended:?}; it needs root");
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         containerd
