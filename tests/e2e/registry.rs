@@ -81,6 +81,25 @@ fn an_artifact_is_built_on_a_pulled_base_pushed_removed_and_run() {
 }
 
 #[test]
+fn files_are_copied_and_mounted_from_an_image_of_a_registry() {
+    let Some(scene) = Scene::set() else { return };
+    let (base, tool) = (scene.name("debian:trixie"), scene.name("x:tag"));
+    let context = scene.context("FROM scratch\nCOPY Dockerfile /marker\n");
+    scene.lithify(&["build", "-o", "type=oci,dest=tool.tar", &context]).expect_code(0);
+    let archive = format!("oci-archive:{}", scene.home.path().join("tool.tar").display());
+    scene.skopeo(&[&archive, &format!("docker://{tool}")]);
+    let context = scene.context(&format!(
+        "FROM {base}\nCOPY --from={tool} /marker /copied\n\
+         RUN --mount=from={tool},target=/tool cp /tool/marker /mounted\n\
+         CMD [\"cat\", \"/copied\", \"/mounted\"]\n"
+    ));
+    scene.lithify(&["prune", "--all", "--force"]).expect_code(0);
+    scene.lithify(&["build", "-o", "app.wasm", &context]).expect_code(0);
+    let output = scene.lithify(&["run", "app.wasm"]).expect_code(0).stdout_text();
+    assert_eq!(output, "FROM scratch\nCOPY Dockerfile /marker\n".repeat(2));
+}
+
+#[test]
 fn an_image_is_converted_from_a_registry_and_from_a_layout() {
     let Some(scene) = Scene::set() else { return };
     let layout = format!("oci-layout://{}", scene.lab.base().display());
