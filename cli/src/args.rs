@@ -99,7 +99,7 @@ pub(crate) struct BuildArgs {
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
     pub(crate) build_args: Vec<String>,
     /// Files or image behind a name: a folder, oci-layout://, oci-archive:// or docker-archive://
-    #[arg(long = "build-context", value_name = "NAME=SOURCE", value_parser = name_and_value)]
+    #[arg(long = "build-context", value_name = "NAME=SOURCE", value_parser = name_and_source)]
     pub(crate) build_contexts: Vec<(String, String)>,
     /// Stage to build [default: the last one]
     #[arg(long, value_name = "STAGE")]
@@ -450,6 +450,10 @@ fn until(text: &str) -> Result<Duration, String> {
         rest = &rest[digits + unit_len..];
     }
     Ok(total)
+}
+
+fn name_and_source(written: &str) -> Result<(String, String), String> {
+    name_and_value(written).map_err(|_| "expected NAME=SOURCE".into())
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

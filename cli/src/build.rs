@@ -39,7 +39,7 @@ pub(crate) fn build(args: &BuildArgs) -> Result<Exit, CliError> {
     options.machine = Some(options::run_machine(args, &boot, &cache));
     let (build, transfers) = (options.cancel.clone(), lithify_registry::Cancel::default());
     let cancel = transfers.clone();
-    on_interrupt(move || {
+    let _listening = on_interrupt(move || {
         build.cancel();
         transfers.cancel();
     })?;

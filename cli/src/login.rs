@@ -17,7 +17,7 @@ const MAX_PASSWORD: u64 = 64 << 10;
 pub(crate) fn login(args: &LoginArgs) -> Result<Exit, CliError> {
     let server = server(&args.server)?;
     let credential = credential(args)?;
-    let cancel = cancel_on_signals()?;
+    let (_listening, cancel) = cancel_on_signals()?;
     let mut options = args.registry.options(cancel);
     let files = std::mem::replace(&mut options.credentials, Credentials::Given(credential.clone()));
     let registry = Registry::connect(&server, &options, Arc::new(Silent)).map_err(failed)?;

@@ -14,7 +14,7 @@ pub(crate) fn pull(args: &PullArgs) -> Result<Exit, CliError> {
     let progress = Progress::new(args.show.progress, args.show.quiet);
     let finder = Finder { registry: &args.registry, pull: Pull::Always, progress: &progress };
     let store = open_store()?;
-    let registry = finder.connect(&args.name)?;
+    let (_listening, registry) = finder.connect(&args.name)?;
     let pulled =
         registry.pull(&args.name, &platforms(args.platform.as_ref()), &store).map_err(|error| {
             progress.fail();

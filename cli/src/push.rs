@@ -24,7 +24,7 @@ pub(crate) fn push(args: &PushArgs) -> Result<Exit, CliError> {
         (None, Form::Image) => push.image_form(&named)?,
         (None, Form::AsIs) => named,
     };
-    let cancel = cancel_on_signals()?;
+    let (_listening, cancel) = cancel_on_signals()?;
     let registry =
         args.registry.connect(args.name.registry(), cancel, &progress).map_err(failed)?;
     push.send(&registry, &descriptor, code.as_ref()).map_err(|error| {

@@ -6,6 +6,7 @@ use crate::args::{Pull, RegistryArgs};
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::registry::{cancel_on_signals, failed, open_store};
+use crate::signals::Listening;
 use lithify_image::{Artifact, Descriptor, Digest, Platform, Reference, Store};
 use lithify_registry::{Registry, listed_compiled, nearest};
 use lithify_runner::Engine;
@@ -94,7 +95,7 @@ impl Finder<'_> {
             (None, Pull::Never) => return Err(unknown(&store, &reference)),
             (None, Pull::Missing) if is_bare(&reference) => self.pull_bare(&store, &reference)?,
             _ => {
-                let registry = self.connect(&reference)?;
+                let (_listening, registry) = self.connect(&reference)?;
                 registry.pull(&reference, &platforms(None), &store).map_err(failed)?.manifest
             }
         };
@@ -107,9 +108,9 @@ impl Finder<'_> {
     /// A name without a registry is more likely a slip than something of Docker Hub's: if that
     /// does not help either, both are told.
     fn pull_bare(&self, store: &Store, reference: &Reference) -> Result<Descriptor, CliError> {
-        let pulled = self
-            .connect(reference)
-            .and_then(|registry| registry.pull(reference, &platforms(None), store).map_err(failed));
+        let pulled = self.connect(reference).and_then(|(_listening, registry)| {
+            registry.pull(reference, &platforms(None), store).map_err(failed)
+        });
         pulled.map(|pulled| pulled.manifest).map_err(|error| {
             if error.is_interruption() {
                 error
@@ -119,9 +120,10 @@ impl Finder<'_> {
         })
     }
 
-    pub(crate) fn connect(&self, reference: &Reference) -> Result<Registry, CliError> {
-        let cancel = cancel_on_signals()?;
-        self.registry.connect(reference.registry(), cancel, self.progress).map_err(failed)
+    pub(crate) fn connect(&self, reference: &Reference) -> Result<(Listening, Registry), CliError> {
+        let (listening, cancel) = cancel_on_signals()?;
+        let registry = self.registry.connect(reference.registry(), cancel, self.progress);
+        Ok((listening, registry.map_err(failed)?))
     }
 
     /// The native code for `engine` that the artifact lists, if it is here or at its registry.
@@ -135,7 +137,7 @@ impl Finder<'_> {
         let engine = engine.fingerprint();
         let Some(listed) = listed_compiled(&about.annotations, &engine) else { return Ok(None) };
         if !store.contains(&listed) {
-            let registry = self.connect(reference)?;
+            let (_listening, registry) = self.connect(reference)?;
             let fetched =
                 registry.fetch_compiled(reference, &descriptor.digest, &engine, &listed, store);
             if self.pull == Pull::Never || !fetched.map_err(failed)? {

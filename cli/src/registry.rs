@@ -4,7 +4,7 @@
 use crate::args::{Pull, RegistryArgs};
 use crate::error::CliError;
 use crate::progress::{Progress, StepId};
-use crate::signals::on_interrupt;
+use crate::signals::{Listening, on_interrupt};
 use indicatif::BinaryBytes;
 use lithify_builder::ImageSource;
 use lithify_image::{Digest, Image, ImageChoice, Platform, Reference, Selection, Store};
@@ -48,11 +48,11 @@ impl RegistryArgs {
 }
 
 /// What ends transfers at Ctrl-C.
-pub(crate) fn cancel_on_signals() -> Result<Cancel, CliError> {
+pub(crate) fn cancel_on_signals() -> Result<(Listening, Cancel), CliError> {
     let cancel = Cancel::default();
     let canceled = cancel.clone();
-    on_interrupt(move || canceled.cancel())?;
-    Ok(cancel)
+    let listening = on_interrupt(move || canceled.cancel())?;
+    Ok((listening, cancel))
 }
 
 /// An error of a registry as the user reads it.

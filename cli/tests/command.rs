@@ -77,7 +77,7 @@ fn wrong_usage_ends_with_2() {
         &["prune"],
         &["build", "--build-context", "no-value", "."],
         &["run"],
-        &["run", "-t", "app.wasm"],
+        &["run", "--privileged", "app.wasm"],
         &["inspect"],
     ] {
         let (code, message) = home.fails(words);
