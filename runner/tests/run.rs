@@ -166,7 +166,7 @@ fn reader_that_goes_away_ends_the_run_with_141() {
         mounts: vec![],
         streams,
         events: None,
-            terminal: None,
+        terminal: None,
     };
     assert_eq!(run(&bench.engine, &bench.open(&path).unwrap(), options).unwrap(), 141);
 }
