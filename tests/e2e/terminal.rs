@@ -23,7 +23,8 @@ fn bash_controls_jobs() {
     pty.expect("Running                 sleep 100");
     // Quoted, so that what is typed is not what is waited for.
     let forever = "while :; do sleep 1; done";
-    let job = format!("sh -c 'trap \"echo res\"\"umed\" CONT; echo u\"\"p; {forever}'\r");
+    // Not sh: dash starts `sleep` by vfork, and cannot stop before a child that was stopped in there.
+    let job = format!("bash -c 'trap \"echo res\"\"umed\" CONT; echo u\"\"p; {forever}'\r");
     pty.send(&job);
     pty.expect("up\r\n");
     pty.send(CTRL_Z);
