@@ -177,12 +177,7 @@ impl VirtioDevice for Block {
         queues: &mut [Queue],
         memory: &mut dyn GuestMemory,
     ) -> Result<(), QueueError> {
-        let queue = &mut queues[queue];
-        while let Some(chain) = queue.take(memory)? {
-            let written = self.serve(memory, &chain)?;
-            queue.give_back(memory, chain, written)?;
-        }
-        Ok(())
+        queues[queue].serve(memory, |memory, chain| self.serve(memory, chain))
     }
 
     fn reset(&mut self) {}

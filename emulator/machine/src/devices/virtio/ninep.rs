@@ -74,19 +74,14 @@ impl VirtioDevice for NineP {
         queues: &mut [Queue],
         memory: &mut dyn GuestMemory,
     ) -> Result<(), QueueError> {
-        let queue = &mut queues[queue];
-        while let Some(chain) = queue.take(memory)? {
-            let mut written = 0;
-            if let Some(server) = &mut self.server {
-                let mut from = chain.readable();
-                self.request.resize(from.remaining().min(MAX_REQUEST_LEN) as usize, 0);
-                from.read(memory, &mut self.request)?;
-                server.serve(&self.request, &mut self.answer);
-                written = chain.writable().write(memory, &self.answer)?;
-            }
-            queue.give_back(memory, chain, written as u32)?;
-        }
-        Ok(())
+        queues[queue].serve(memory, |memory, chain| {
+            let Some(server) = &mut self.server else { return Ok(0) };
+            let mut from = chain.readable();
+            self.request.resize(from.remaining().min(MAX_REQUEST_LEN) as usize, 0);
+            from.read(memory, &mut self.request)?;
+            server.serve(&self.request, &mut self.answer);
+            chain.writable().write(memory, &self.answer).map(|written| written as u32)
+        })
     }
 
     fn reset(&mut self) {

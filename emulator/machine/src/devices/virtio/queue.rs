@@ -306,6 +306,23 @@ impl Queue {
         Ok(Table { at: descriptor.at, len: count as u16 })
     }
 
+    /// Takes each available chain and gives it back with the bytes that `serve` says it has
+    /// written.
+    ///
+    /// # Errors
+    /// If the driver broke the protocol, or `serve` fails.
+    pub fn serve(
+        &mut self,
+        memory: &mut dyn GuestMemory,
+        mut serve: impl FnMut(&mut dyn GuestMemory, &Chain) -> Result<u32, QueueError>,
+    ) -> Result<(), QueueError> {
+        while let Some(chain) = self.take(memory)? {
+            let written = serve(memory, &chain)?;
+            self.give_back(memory, chain, written)?;
+        }
+        Ok(())
+    }
+
     /// Gives `chain` back after writing the first `written` of its writable bytes. A queue that
     /// was stopped in between has forgotten the chain.
     ///

@@ -53,16 +53,13 @@ impl VirtioDevice for Rng {
         queues: &mut [Queue],
         memory: &mut dyn GuestMemory,
     ) -> Result<(), QueueError> {
-        let queue = &mut queues[queue];
-        while let Some(chain) = queue.take(memory)? {
+        queues[queue].serve(memory, |memory, chain| {
             let mut bytes = [0; COPY_LEN];
             let mut room = chain.writable();
             let wanted = room.remaining().min(COPY_LEN as u64) as usize;
             self.entropy.fill(&mut bytes[..wanted]);
-            let written = room.write(memory, &bytes[..wanted])?;
-            queue.give_back(memory, chain, written as u32)?;
-        }
-        Ok(())
+            room.write(memory, &bytes[..wanted]).map(|written| written as u32)
+        })
     }
 
     fn reset(&mut self) {}
