@@ -8,5 +8,6 @@
 
 mod op;
 pub mod riscv64;
+pub mod translation;
 
 pub use op::{Op, OpCode, SINK};

@@ -1,0 +1,177 @@
+//! The contract between the translator, which makes wasm functions of guest code, and the machine,
+//! which calls them. One definition, from which both sides take their constants.
+//!
+//! # A translated function
+//!
+//! `fn(tlb: i32, page: i64, entry: i32) -> i64`, a member of the emulator module's own table. `tlb` is
+//! the address of the current TLB set, `page` the virtual address of the guest page that holds the
+//! code, `entry` the number of one of the function's entries. The result is the program counter where
+//! execution goes on. On return registers, float registers, flags and budget are those of that program
+//! counter, exactly: each guest instruction has either retired or left no trace.
+//!
+//! - Whatever is odd is a *side exit*: the function returns the program counter of the
+//!   instruction, which the interpreter then executes. A function that returns the program counter it
+//!   was entered at, with the budget it found, has made no progress; the caller interprets a block.
+//! - *Budget.* Each retired instruction takes one. A function goes on past a check point (its entry,
+//!   loop heads, the return from a call) only if the budget exceeds the longest way to the next one:
+//!   it never uses the budget up, so where the machine looks up is the interpreter's decision alone.
+//! - *Calls.* A guest call may be a wasm call. The caller compares the result with the return
+//!   address: if they differ, it returns the result to its own caller. Nesting is counted
+//!   in the word at [`Layout::depth`] and ends at [`MAX_DEPTH`], where a call is an exit.
+//! - *Jumps to other pages* may look into the jump cache at [`Layout::jumps`] for a translated target.
+//! - A store hits the TLB only if its page holds no decoded code, so a function never
+//!   changes code. Ops of the architecture ([`OpCode::System`](crate::OpCode::System)) are exits: neither the address
+//!   space nor the privilege changes while translated code runs.
+
+/// Bytes in a guest page: the unit in which code is identified, by its content.
+pub const PAGE_SIZE: usize = 4096;
+
+/// Entries of a TLB set, direct-mapped by the low bits of the virtual page number.
+pub const TLB_ENTRIES: usize = 512;
+/// Bytes of an entry.
+pub const TLB_ENTRY_SIZE: usize = 32;
+/// Offset in an entry of the `u64` tag that a load compares: the page's virtual address.
+pub const TLB_READ: usize = 0;
+/// Offset of the tag that a store compares.
+pub const TLB_WRITE: usize = 8;
+/// Offset of the `u32` to add, wrapping, to a virtual address's low half for the host address.
+pub const TLB_ADDEND: usize = 16;
+
+/// Entries of the jump cache, direct-mapped by `pc >> 1`.
+pub const JUMP_ENTRIES: usize = 4096;
+/// Bytes of an entry.
+pub const JUMP_ENTRY_SIZE: usize = 32;
+/// Offset of the `u64` key: the program counter, with the bit at [`Layout::view`] in its lowest.
+pub const JUMP_KEY: usize = 0;
+/// Offset of the `u32` that must equal the one at [`Layout::jump_generation`].
+pub const JUMP_GENERATION: usize = 8;
+/// Offset of the `u32` table index of the translated function, 0 if there is none.
+pub const JUMP_FUNCTION: usize = 12;
+/// Offset of the `u32` number of its entry.
+pub const JUMP_ENTRY: usize = 16;
+
+/// Deepest nesting of translated functions: bounds the host's stack.
+pub const MAX_DEPTH: u32 = 200;
+
+/// Where the machine keeps what translated functions use: addresses in the emulator's linear memory,
+/// fixed from the freeze on. All are below 32 MiB, so that an access needs no bounds check.
+///
+/// The emulator hands it out as the `u32`s of [`to_words`](Self::to_words), in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// 256 `u64`: the integer registers by slot. Slot 0 always holds zero, slot 255 is a sink.
+    pub x: u32,
+    /// 256 `u64`: the float registers by slot; 32-bit values are NaN-boxed.
+    pub f: u32,
+    /// `i64`: instructions left.
+    pub budget: u32,
+    /// `u8`: accrued float exceptions, as in `fflags`.
+    pub fflags: u32,
+    /// `u8`: the dynamic rounding mode, as in `frm`.
+    pub frm: u32,
+    /// `u8`: 1 if float instructions may run without asking the architecture.
+    pub float_ready: u32,
+    /// `u64`: physical address of the last load-reserved, `u64::MAX` if there is none.
+    pub reservation: u32,
+    /// `u32`: translated functions on the host's stack.
+    pub depth: u32,
+    /// The jump cache: [`JUMP_ENTRIES`] entries.
+    pub jumps: u32,
+    /// `u32`: the generation of valid entries.
+    pub jump_generation: u32,
+    /// `u64`: 0 or 1, which view of the address space is current.
+    pub view: u32,
+}
+
+impl Layout {
+    /// Number of words.
+    pub const WORDS: usize = 11;
+
+    /// As words, in the order of the fields.
+    #[must_use]
+    pub fn to_words(self) -> [u32; Self::WORDS] {
+        let Self { x, f, budget, fflags, frm, float_ready, reservation, depth, .. } = self;
+        let Self { jumps, jump_generation, view, .. } = self;
+        [x, f, budget, fflags, frm, float_ready, reservation, depth, jumps, jump_generation, view]
+    }
+
+    /// The inverse of [`to_words`](Self::to_words).
+    #[must_use]
+    pub fn from_words(words: [u32; Self::WORDS]) -> Self {
+        let [
+            x,
+            f,
+            budget,
+            fflags,
+            frm,
+            float_ready,
+            reservation,
+            depth,
+            jumps,
+            jump_generation,
+            view,
+        ] = words;
+        Self {
+            x,
+            f,
+            budget,
+            fflags,
+            frm,
+            float_ready,
+            reservation,
+            depth,
+            jumps,
+            jump_generation,
+            view,
+        }
+    }
+}
+
+/// The table of translated code, little-endian, that a build appends to the linear memory: a `u32` count
+/// of pages, a `u32` of zero, [`PageRecord`](table::PageRecord)s sorted by hash, then all [`EntryRecord`](table::EntryRecord)s.
+pub mod table {
+    /// Bytes of the counts in front.
+    pub const HEADER_SIZE: usize = 8;
+
+    /// A page with translated code.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    #[repr(C)]
+    pub struct PageRecord {
+        /// [`page_hash`](super::page_hash) of its content.
+        pub hash: [u64; 2],
+        /// Number of its first entry among all entries.
+        pub first: u32,
+        /// Number of its entries.
+        pub len: u32,
+    }
+
+    /// A place where translated code may be entered; a page's are sorted by offset.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    #[repr(C)]
+    pub struct EntryRecord {
+        /// Byte offset of the guest instruction in its page.
+        pub offset: u16,
+        /// Number of the entry in its function.
+        pub entry: u16,
+        /// Index of the function in the module's table.
+        pub function: u32,
+    }
+}
+
+/// Two independent 64-bit hashes of a page's content. Not for secrets: who makes two pages of equal
+/// hash executes one's translation in place of the other's, with the rights of the page's own user.
+#[must_use]
+pub fn page_hash(page: &[u8; PAGE_SIZE]) -> [u64; 2] {
+    const FIRST: u64 = 0x9e37_79b9_7f4a_7c15;
+    const SECOND: u64 = 0xd6e8_feb8_6659_fd93;
+    let (mut a, mut b) = (FIRST, SECOND);
+    let (words, _) = page.as_chunks::<8>();
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        a = (a ^ word).wrapping_mul(FIRST);
+        a ^= a >> 29;
+        b = (b.rotate_left(23) ^ word).wrapping_mul(SECOND);
+        b ^= b >> 32;
+    }
+    [a ^ a >> 32, b ^ b >> 29]
+}
