@@ -110,6 +110,7 @@ fn overrides(args: &RunArgs) -> Overrides {
         hostname: bytes(&args.hostname),
         kernel_log: args.kernel_log,
         terminal: None,
+        freeze_at: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the snapshot stage tells the vm before the machine boots.
 
 use crate::process::ImageProcess;
+use crate::warm::Warm;
 use crate::wire::{Decoder, Encoder, WireError};
 
 /// Length of the seed behind all randomness before the freeze, in bytes.
@@ -19,6 +20,8 @@ pub struct BootConfig {
     pub kernel_args: Vec<u8>,
     /// What the artifact runs when nobody asks for anything else.
     pub process: ImageProcess,
+    /// Freeze the machine with that program running in it.
+    pub warm: Option<Warm>,
 }
 
 impl BootConfig {
@@ -31,7 +34,7 @@ impl BootConfig {
             .array(&self.entropy_seed)
             .bytes(&self.kernel_args);
         self.process.encode(&mut to);
-        to.finish()
+        to.each(self.warm.as_slice(), Warm::encode).finish()
     }
 
     /// The reverse of [`encode`](Self::encode).
@@ -46,6 +49,7 @@ impl BootConfig {
             entropy_seed: from.array()?,
             kernel_args: from.bytes()?,
             process: ImageProcess::decode(&mut from)?,
+            warm: from.each(Warm::decode)?.pop(),
         };
         from.finish()?;
         Ok(config)

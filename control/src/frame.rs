@@ -2,6 +2,7 @@
 
 use crate::start::StartRequest;
 use crate::terminal::WindowSize;
+use crate::warm::Renewal;
 use crate::wire::{Decoder, Encoder, WireError};
 
 /// Longest frame that either side accepts: argv and env may be as large as a kernel's `execve`
@@ -28,21 +29,31 @@ pub enum Frame {
         /// One line for the user.
         message: Vec<u8>,
     },
+    /// Guest: the container runs, but stands still, and init waits for [`Renew`](Self::Renew);
+    /// freeze now.
+    Settled,
     /// Host: start the container process.
     Start(StartRequest),
     /// Host: deliver this signal (Linux number) to the container process.
     Signal(u32),
     /// Host: the terminal has this size now.
     Resize(WindowSize),
+    /// Host: make the container stand still and say [`Settled`](Self::Settled).
+    Settle,
+    /// Host: the machine was thawed; let the container go on.
+    Renew(Renewal),
 }
 
 const READY: u8 = 1;
 const EXIT: u8 = 2;
 const FAILED: u8 = 3;
 const ARCHIVED: u8 = 4;
+const SETTLED: u8 = 5;
 const START: u8 = 16;
 const SIGNAL: u8 = 17;
 const RESIZE: u8 = 18;
+const SETTLE: u8 = 19;
+const RENEW: u8 = 20;
 
 impl Frame {
     /// The frame with its length in front.
@@ -59,6 +70,9 @@ impl Frame {
             Self::Archived => {
                 to.u8(ARCHIVED);
             }
+            Self::Settled => {
+                to.u8(SETTLED);
+            }
             Self::Exit(code) => {
                 to.u8(EXIT).u32(*code);
             }
@@ -73,6 +87,13 @@ impl Frame {
                 to.u8(SIGNAL).u32(*number);
             }
             Self::Resize(size) => size.encode(to.u8(RESIZE)),
+            Self::Settle => {
+                to.u8(SETTLE);
+            }
+            Self::Renew(renewal) => {
+                to.u8(RENEW);
+                renewal.encode(&mut to);
+            }
         }
         let body = to.finish();
         Encoder::default().bytes(&body).finish()
@@ -83,11 +104,14 @@ impl Frame {
         let frame = match from.u8()? {
             READY => Self::Ready,
             ARCHIVED => Self::Archived,
+            SETTLED => Self::Settled,
             EXIT => Self::Exit(from.u32()?),
             FAILED => Self::Failed { code: from.u32()?, message: from.bytes()? },
             START => Self::Start(StartRequest::decode(&mut from)?),
             SIGNAL => Self::Signal(from.u32()?),
             RESIZE => Self::Resize(WindowSize::decode(&mut from)?),
+            SETTLE => Self::Settle,
+            RENEW => Self::Renew(Renewal::decode(&mut from)?),
             tag => return Err(WireError::UnknownTag(tag)),
         };
         from.finish()?;
@@ -132,7 +156,7 @@ impl FrameReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Mount, MountKind, Network, Volume};
+    use crate::{Mount, MountKind, Network, Readiness, Volume};
 
     fn mounts() -> Vec<Mount> {
         let kinds = [
@@ -146,6 +170,31 @@ mod tests {
         kinds.map(|kind| Mount { target: b"/t".to_vec(), kind }).to_vec()
     }
 
+    fn network() -> Network {
+        Network {
+            ipv4: [10, 0, 2, 15].into(),
+            ipv4_prefix: 24,
+            ipv4_gateway: [10, 0, 2, 2].into(),
+            ipv6: std::net::Ipv6Addr::LOCALHOST,
+            ipv6_prefix: 64,
+            ipv6_gateway: std::net::Ipv6Addr::UNSPECIFIED,
+            mtu: 1500,
+        }
+    }
+
+    fn renew() -> Frame {
+        Frame::Renew(Renewal {
+            hostname: b"flint".to_vec(),
+            realtime_ns: 1,
+            entropy: [9; crate::THAW_ENTROPY_LEN],
+            env: vec![b"B=1".to_vec()],
+            mounts: mounts(),
+            network: Some(network()),
+            terminal: None,
+            freeze_at: Some(Readiness::Port(8080)),
+        })
+    }
+
     fn start() -> Frame {
         Frame::Start(StartRequest {
             argv: vec![b"/bin/sh".to_vec(), b"-c".to_vec(), Vec::new()],
@@ -157,18 +206,11 @@ mod tests {
             entropy: [7; crate::THAW_ENTROPY_LEN],
             volumes: vec![Volume { offset: 0, len: 512 }, Volume { offset: 1 << 40, len: 4096 }],
             mounts: mounts(),
-            network: Some(Network {
-                ipv4: [10, 0, 2, 15].into(),
-                ipv4_prefix: 24,
-                ipv4_gateway: [10, 0, 2, 2].into(),
-                ipv6: std::net::Ipv6Addr::LOCALHOST,
-                ipv6_prefix: 64,
-                ipv6_gateway: std::net::Ipv6Addr::UNSPECIFIED,
-                mtu: 1500,
-            }),
+            network: Some(network()),
             privileged: true,
             export: true,
             terminal: Some(WindowSize { rows: 24, columns: 80 }),
+            freeze_at: Some(Readiness::File(b"/run/ready".to_vec())),
         })
     }
 
@@ -180,6 +222,9 @@ mod tests {
             Frame::Signal(15),
             Frame::Resize(WindowSize { rows: 0, columns: u16::MAX }),
             Frame::Archived,
+            Frame::Settle,
+            Frame::Settled,
+            renew(),
             Frame::Failed { code: 127, message: b"no such file".to_vec() },
             Frame::Exit(137),
         ];
@@ -199,9 +244,10 @@ mod tests {
 
     #[test]
     fn every_truncation_is_an_error_and_no_panic() {
-        let whole = start().encode();
-        for len in 0..whole.len() - 4 {
-            assert!(Frame::decode(&whole[4..4 + len]).is_err(), "cut at {len}");
+        for whole in [start().encode(), renew().encode()] {
+            for len in 0..whole.len() - 4 {
+                assert!(Frame::decode(&whole[4..4 + len]).is_err(), "cut at {len}");
+            }
         }
     }
 

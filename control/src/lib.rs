@@ -14,6 +14,7 @@ mod overrides;
 mod process;
 mod start;
 mod terminal;
+mod warm;
 pub mod wire;
 
 pub use boot::{BootConfig, ENTROPY_SEED_LEN};
@@ -24,10 +25,15 @@ pub use overrides::Overrides;
 pub use process::ImageProcess;
 pub use start::{StartRequest, THAW_ENTROPY_LEN};
 pub use terminal::WindowSize;
+pub use warm::{Readiness, Renewal, Warm};
 
 /// Word on the kernel's command line of a guest whose disk comes with the start request: init says
 /// `Ready` without it, and makes the container afterwards.
 pub const ROOT_AT_START: &str = "root_at_start=1";
+
+/// Word on the kernel's command line of a guest whose container may say that it is ready: init gives
+/// it a socket for that, as `sd_notify(3)` expects.
+pub const LISTEN_FOR_NOTIFY: &str = "listen_for_notify=1";
 
 /// Names of the virtio-console ports, as the guest reads them in
 /// `/sys/class/virtio-ports/*/name`, in port-number order.

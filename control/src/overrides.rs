@@ -1,6 +1,7 @@
 //! What a runner may ask beyond WASI's arguments and environment.
 
 use crate::terminal::WindowSize;
+use crate::warm::Readiness;
 use crate::wire::{Decoder, Encoder, WireError};
 
 /// Contents of the file [`Overrides::FILE`] that our runner offers; a stock WASI runtime has no
@@ -19,6 +20,8 @@ pub struct Overrides {
     pub kernel_log: bool,
     /// `--tty`: the container gets a terminal, of this size at first.
     pub terminal: Option<WindowSize>,
+    /// `--save-on`: when the container is to stand still, so that the machine can be kept.
+    pub freeze_at: Option<Readiness>,
 }
 
 impl Overrides {
@@ -39,6 +42,7 @@ impl Overrides {
             .option(self.hostname.as_deref())
             .bool(self.kernel_log)
             .each(self.terminal.as_slice(), WindowSize::encode)
+            .each(self.freeze_at.as_slice(), Readiness::encode)
             .finish()
     }
 
@@ -55,6 +59,7 @@ impl Overrides {
             hostname: from.option()?,
             kernel_log: from.bool()?,
             terminal: from.each(WindowSize::decode)?.pop(),
+            freeze_at: from.each(Readiness::decode)?.pop(),
         };
         from.finish()?;
         Ok(overrides)

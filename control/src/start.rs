@@ -3,6 +3,7 @@
 use crate::mount::{Mount, Volume};
 use crate::network::Network;
 use crate::terminal::WindowSize;
+use crate::warm::Readiness;
 use crate::wire::{Decoder, Encoder, WireError};
 
 /// Fresh host randomness that every thaw hands to the guest's kernel, in bytes.
@@ -42,6 +43,9 @@ pub struct StartRequest {
     /// The container process gets a terminal of this size in place of three streams; what it
     /// writes goes to the port of standard output.
     pub terminal: Option<WindowSize>,
+    /// When the container process is to be made to stand still, so that the machine can be frozen
+    /// with it: a [`Frame::Settled`](crate::Frame::Settled) says so.
+    pub freeze_at: Option<Readiness>,
 }
 
 impl StartRequest {
@@ -62,6 +66,7 @@ impl StartRequest {
             privileged: false,
             export: false,
             terminal: None,
+            freeze_at: None,
         }
     }
 
@@ -78,7 +83,8 @@ impl StartRequest {
             .each(self.network.as_slice(), Network::encode)
             .bool(self.privileged)
             .bool(self.export)
-            .each(self.terminal.as_slice(), WindowSize::encode);
+            .each(self.terminal.as_slice(), WindowSize::encode)
+            .each(self.freeze_at.as_slice(), Readiness::encode);
     }
 
     pub(crate) fn decode(from: &mut Decoder<'_>) -> Result<Self, WireError> {
@@ -96,6 +102,7 @@ impl StartRequest {
             privileged: from.bool()?,
             export: from.bool()?,
             terminal: from.each(WindowSize::decode)?.pop(),
+            freeze_at: from.each(Readiness::decode)?.pop(),
         })
     }
 }

@@ -30,6 +30,30 @@ pub struct Machine {
     pub config: BootConfig,
     /// The root file system image, read at positions.
     pub rootfs: File,
+    /// The line of the program's output that says that it is ready. Only with
+    /// [`BootConfig::warm`], where init does not wait for something else.
+    pub awaited_line: Option<LineTest>,
+}
+
+/// Looks for one line of output.
+pub struct LineTest(Box<dyn FnMut(&[u8]) -> bool + Send>);
+
+impl LineTest {
+    /// The line for which `is_met` is true; it is asked of each, without its end.
+    #[must_use]
+    pub fn new(is_met: impl FnMut(&[u8]) -> bool + Send + 'static) -> Self {
+        Self(Box::new(is_met))
+    }
+
+    pub(crate) fn is_met(&mut self, line: &[u8]) -> bool {
+        self.0(line.trim_ascii_end())
+    }
+}
+
+impl std::fmt::Debug for LineTest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LineTest")
+    }
 }
 
 /// A module that continues where the boot ended, its rootfs still an import.
@@ -78,21 +102,39 @@ pub enum FreezeError {
         /// The kernel's last lines.
         log: String,
     },
+    /// The program that was to be frozen with the machine did not get ready.
+    #[error("{reason}{}", output(log))]
+    NotReady {
+        /// What became of it.
+        reason: String,
+        /// The last lines of its output.
+        log: String,
+    },
 }
 
 /// What starts the line in which the emulator itself explains why it gives up.
 const OWN_LINE: &str = "lithify: ";
+/// What follows there if the program is to blame.
+const OF_PROGRAM: &str = "warm: ";
 
 impl FreezeError {
     /// The emulator's own explanation, its last line, says more than the `trap` that follows it.
     fn did_not_come_up(memory_bytes: u64, trap: String, log: &str) -> Self {
         let (before, last) = log.trim_end().rsplit_once('\n').unwrap_or(("", log.trim_end()));
+        if let Some(reason) = last.strip_prefix(OWN_LINE).and_then(|s| s.strip_prefix(OF_PROGRAM)) {
+            return Self::NotReady { reason: reason.to_owned(), log: before.to_owned() };
+        }
         let (reason, log) = match last.strip_prefix(OWN_LINE) {
             Some(explanation) => (explanation.to_owned(), before.to_owned()),
             None => (trap, log.to_owned()),
         };
         Self::DidNotComeUp { memory_bytes, reason, log }
     }
+}
+
+/// What a program said last, if it said anything.
+fn output(log: &str) -> String {
+    if log.is_empty() { String::new() } else { format!("; its last output:\n{log}") }
 }
 
 /// A kernel that said nothing had no occasion to run out of memory.
@@ -228,6 +270,8 @@ mod tests {
         assert_eq!(message(""), format!("{start}wasm trap"));
         assert_eq!(message("lithify: too small"), format!("{start}too small"));
         assert_eq!(message("panic"), format!("{start}wasm trap\npanic\n{hint}"));
+        assert_eq!(message("lithify: warm: it ended"), "it ended");
+        assert_eq!(message("oops\nlithify: warm: it ended"), "it ended; its last output:\noops");
         assert_eq!(message("panic\nlithify: halted"), format!("{start}halted\npanic\n{hint}"));
     }
 }

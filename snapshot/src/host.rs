@@ -1,6 +1,6 @@
 //! The host side of a boot: boot files, the rootfs and the kernel's messages, nothing else.
 
-use crate::freeze::Machine;
+use crate::freeze::{LineTest, Machine};
 use crate::imports::{BuildImport, LITHIFY, WASI};
 use std::fs::File;
 use std::io;
@@ -30,11 +30,27 @@ pub(crate) struct BootHost {
 
 struct Log {
     sink: LogSink,
+    /// What the container's output is searched for, until it was there.
+    awaited: Option<LineTest>,
     line: Vec<u8>,
     tail: Vec<u8>,
 }
 
 impl Log {
+    /// Output of the container; whether the awaited line has ended in it.
+    fn write_output(&mut self, bytes: &[u8]) -> bool {
+        let mut seen = false;
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let is_met = |test: &mut LineTest| test.is_met(&[&self.line, piece].concat());
+            if piece.ends_with(b"\n") && self.awaited.as_mut().is_some_and(is_met) {
+                self.awaited = None;
+                seen = true;
+            }
+            self.write(piece);
+        }
+        seen
+    }
+
     fn write(&mut self, bytes: &[u8]) {
         self.tail.extend_from_slice(bytes);
         let excess = self.tail.len().saturating_sub(LOG_TAIL);
@@ -67,7 +83,12 @@ impl BootHost {
             kernel: machine.kernel,
             initramfs: machine.initramfs,
             rootfs: machine.rootfs,
-            log: Log { sink: log, line: Vec::new(), tail: Vec::new() },
+            log: Log {
+                sink: log,
+                awaited: machine.awaited_line,
+                line: Vec::new(),
+                tail: Vec::new(),
+            },
             touched: None,
             memory: None,
         })
@@ -184,6 +205,15 @@ fn link_build_imports(linker: &mut Linker<BootHost>) -> Result<()> {
             })
         },
     )?;
+    linker.func_wrap(
+        LITHIFY,
+        BuildImport::BootOutput.name(),
+        |mut caller: Guest<'_>, from: u32, len: u32| {
+            with_memory(&mut caller, |memory, host| {
+                Ok(u32::from(host.log.write_output(slice(memory, from, len)?)))
+            })
+        },
+    )?;
     Ok(())
 }
 
@@ -226,7 +256,7 @@ mod tests {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&lines);
         let sink = Box::new(move |line: &[u8]| sink.lock().unwrap().push(line.to_vec()));
-        let mut log = Log { sink, line: Vec::new(), tail: Vec::new() };
+        let mut log = Log { sink, awaited: None, line: Vec::new(), tail: Vec::new() };
         log.write(b"one\r\ntw");
         log.write(b"o\n\nrest");
         assert_eq!(*lines.lock().unwrap(), [&b"one"[..], b"two", b""]);
@@ -240,11 +270,21 @@ mod tests {
     }
 
     #[test]
+    fn awaited_line_is_seen_once_when_it_has_ended() {
+        let awaited = Some(LineTest::new(|line| line.starts_with(b"ready ")));
+        let mut log = Log { sink: Box::new(|_| ()), awaited, line: Vec::new(), tail: Vec::new() };
+        let pieces = [&b"not ready \nrea"[..], b"dy at last", b"\nready again\n"];
+        assert_eq!(pieces.map(|piece| log.write_output(piece)), [false, false, true]);
+        assert!(!log.write_output(b"ready \n"));
+        assert_eq!(log.tail().lines().count(), 4);
+    }
+
+    #[test]
     fn line_without_end_is_cut() {
         let lines = Arc::new(Mutex::new(0));
         let sink = Arc::clone(&lines);
         let sink = Box::new(move |_: &[u8]| *sink.lock().unwrap() += 1);
-        let mut log = Log { sink, line: Vec::new(), tail: Vec::new() };
+        let mut log = Log { sink, awaited: None, line: Vec::new(), tail: Vec::new() };
         for _ in 0..3 * MAX_LINE {
             log.write(b"x");
         }

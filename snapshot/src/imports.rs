@@ -21,11 +21,19 @@ pub(crate) enum BuildImport {
     BootRead,
     /// Tells the build what the kernel says.
     BootLog,
+    /// Tells the build what the container prints; asks whether the awaited line was in it.
+    BootOutput,
 }
 
 impl BuildImport {
-    const ALL: [Self; 5] =
-        [Self::RomLen, Self::RomRead, Self::BootLen, Self::BootRead, Self::BootLog];
+    const ALL: [Self; 6] = [
+        Self::RomLen,
+        Self::RomRead,
+        Self::BootLen,
+        Self::BootRead,
+        Self::BootLog,
+        Self::BootOutput,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -34,6 +42,7 @@ impl BuildImport {
             Self::BootLen => "boot_len",
             Self::BootRead => "boot_read",
             Self::BootLog => "boot_log",
+            Self::BootOutput => "boot_output",
         }
     }
 
@@ -48,6 +57,7 @@ impl BuildImport {
             Self::BootLen => (&[I32], &[I64]),
             Self::BootRead => (&[I32, I32, I64, I32], &[]),
             Self::BootLog => (&[I32, I32], &[]),
+            Self::BootOutput => (&[I32, I32], &[I32]),
         }
     }
 

@@ -22,7 +22,7 @@ mod rom;
 mod sections;
 
 pub use check::{CheckError, check};
-pub use freeze::{FreezeError, Frozen, Machine, freeze};
+pub use freeze::{FreezeError, Frozen, LineTest, Machine, freeze};
 pub use inspect::{InspectError, Report, Sizes, inspect};
 pub use rom::{SealError, seal};
 pub use sections::{Manifest, Sections};

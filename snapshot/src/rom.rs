@@ -337,9 +337,10 @@ impl Sealing<'_> {
                 .else_()
                 .unreachable()
                 .end(),
-            BuildImport::BootLen | BuildImport::BootRead | BuildImport::BootLog => {
-                code.unreachable()
-            }
+            BuildImport::BootLen
+            | BuildImport::BootRead
+            | BuildImport::BootLog
+            | BuildImport::BootOutput => code.unreachable(),
         };
         body.instructions().end();
         body

@@ -117,8 +117,9 @@ impl State {
                 Ok(Some(Frame::Failed { message, .. })) => {
                     Said::Failed(String::from_utf8_lossy(&message).into_owned())
                 }
-                // Requests are the host's to make; a guest that sends one says nothing.
-                Ok(Some(Frame::Start(_) | Frame::Signal(_) | Frame::Resize(_))) => continue,
+                // Requests are the host's to make, and nobody asks a build's container to stand
+                // still; a guest that sends one of these says nothing.
+                Ok(Some(_)) => continue,
                 Err(error) => {
                     self.said = Some(Said::Broken(error));
                     return;

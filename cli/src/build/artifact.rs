@@ -99,6 +99,7 @@ impl Parts<'_> {
             entropy_seed: *rootfs.digest.as_bytes(),
             kernel_args: Vec::new(),
             process: process(self.config),
+            warm: None,
         }
     }
 
@@ -173,6 +174,7 @@ fn boot_and_freeze(
         initramfs: boot.initramfs.clone(),
         config,
         rootfs,
+        awaited_line: None,
     };
     freeze(&engine, &cache, machine, log).map_err(CliError::build)
 }

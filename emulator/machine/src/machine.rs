@@ -156,6 +156,27 @@ impl Machine {
         self.core.bus.renew_generation(generation);
     }
 
+    /// Takes everything of the host out of a thawed machine, which can be frozen then and
+    /// [thawed](Self::thaw) again.
+    pub fn suspend(&mut self) {
+        self.time.suspend(self.core.instret());
+        self.connect(None);
+        self.serve_files(None);
+    }
+
+    /// The guest's time in nanoseconds since power-on.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        self.core.now_ns()
+    }
+
+    /// The wall clock that the guest is shown, in nanoseconds since the Unix epoch.
+    #[must_use]
+    pub fn realtime_ns(&self) -> u64 {
+        self.time.publish(self.core.instret());
+        self.time.realtime_ns()
+    }
+
     /// Puts the network device's cable into this far end, or takes it out.
     pub fn connect(&mut self, link: Option<Box<dyn host::Link>>) {
         self.core.bus.net.device_mut().connect(link);

@@ -114,6 +114,15 @@ impl Timekeeper {
         *self.host.borrow_mut() = Some(host);
     }
 
+    /// Stands still where the host's clock has brought it; the next [`thaw`](Self::thaw) goes on from
+    /// there.
+    pub(crate) fn suspend(&self, instret: u64) {
+        let now = self.now_ns(instret);
+        *self.host.borrow_mut() = None;
+        self.running.set(None);
+        self.skipped_ns.set(now.wrapping_sub(instret.wrapping_mul(NS_PER_INSTRUCTION)));
+    }
+
     /// Nanoseconds since the Unix epoch.
     pub(crate) fn realtime_ns(&self) -> u64 {
         match self.host.borrow_mut().as_mut() {
@@ -162,5 +171,17 @@ mod tests {
         assert_eq!(time.now_ns(100_000), 1050);
         assert_eq!(time.realtime_ns(), 1_700_000_000_000_000_000);
         assert_eq!(time.instructions_until(2000, 100), None);
+    }
+
+    #[test]
+    fn suspended_time_stands_still_until_the_next_thaw() {
+        let time = Timekeeper::new(5);
+        time.thaw(Box::new(Fixed(1000)), 7);
+        let now = time.now_ns(100_000);
+        time.suspend(100_000);
+        assert!(time.is_virtual());
+        assert_eq!(time.now_ns(100_000), now);
+        time.thaw(Box::new(Fixed(3)), 100_000);
+        assert_eq!(time.now_ns(200_000), now);
     }
 }

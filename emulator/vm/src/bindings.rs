@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use lithify_control::port;
+use lithify_control::{Frame, port};
 use lithify_machine::host::{BlockSource, BootFile, Clock, Console, Entropy, Input, KernelLog};
 
 use crate::imports::{self, BootItem};
@@ -135,6 +135,11 @@ impl Messages {
         state.shown = shown;
     }
 
+    /// The messages so far are nobody's business any more.
+    pub(crate) fn freeze(&self) {
+        self.0.borrow_mut().tail = VecDeque::new();
+    }
+
     /// The last messages.
     pub(crate) fn tail(&self) -> Vec<u8> {
         self.0.borrow().tail.iter().copied().collect()
@@ -171,14 +176,32 @@ const _: () = assert!(port::ALL.len() == 5, "the numbers above name every port b
 /// What a process ends with that writes to a pipe nobody reads: killed by SIGPIPE.
 const BROKEN_PIPE: u32 = lithify_control::exit_code::SIGNAL_BASE + 13;
 
-/// Whether the WASI streams are there: the guest opens its end before the freeze, and asking the
+/// Where the container's streams lead. The guest opens its ends before the freeze, and asking the
 /// host about its own then would be asking the one that builds.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Streams(Rc<Cell<bool>>);
+pub(crate) struct Streams(Rc<Cell<FarEnd>>);
+
+#[derive(Debug, Clone, Copy, Default)]
+enum FarEnd {
+    #[default]
+    Nobody,
+    /// Who builds sees the output; there is no input yet.
+    Build,
+    /// WASI's streams.
+    Host,
+}
 
 impl Streams {
+    pub(crate) fn show_build(&self) {
+        self.0.set(FarEnd::Build);
+    }
+
     pub(crate) fn thaw(&self) {
-        self.0.set(true);
+        self.0.set(FarEnd::Host);
+    }
+
+    pub(crate) fn freeze(&self) {
+        self.0.set(FarEnd::Nobody);
     }
 }
 
@@ -196,9 +219,8 @@ impl Console for Ports {
                 self.session.receive(bytes);
                 bytes.len()
             }
-            _ if !self.streams.0.get() => 0,
-            number::STDOUT => write_stream(1, bytes),
-            number::STDERR => write_stream(2, bytes),
+            number::STDOUT => self.write_output(1, bytes),
+            number::STDERR => self.write_output(2, bytes),
             _ => bytes.len(),
         }
     }
@@ -209,13 +231,28 @@ impl Console for Ports {
                 0 => Input::Empty,
                 len => Input::Bytes(len),
             },
-            _ if !self.streams.0.get() => Input::Empty,
+            _ if !matches!(self.streams.0.get(), FarEnd::Host) => Input::Empty,
             number::STDIN if !wasi::wait(true, None, 0) => Input::Empty,
             number::STDIN => match wasi::read_stdin(into) {
                 Ok(0) | Err(_) => Input::Closed,
                 Ok(len) => Input::Bytes(len),
             },
             _ => Input::Empty,
+        }
+    }
+}
+
+impl Ports {
+    fn write_output(&self, fd: u32, bytes: &[u8]) -> usize {
+        match self.streams.0.get() {
+            FarEnd::Nobody => 0,
+            FarEnd::Build => {
+                if imports::boot_output(bytes) {
+                    self.session.tell(&Frame::Settle);
+                }
+                bytes.len()
+            }
+            FarEnd::Host => write_stream(fd, bytes),
         }
     }
 }

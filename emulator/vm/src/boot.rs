@@ -1,15 +1,15 @@
 //! First half: power on, run until init is ready.
 
 use lithify_control::wire::WireError;
-use lithify_control::{BootConfig, port};
+use lithify_control::{BootConfig, LISTEN_FOR_NOTIFY, Readiness, Warm, port};
 use lithify_machine::host::BootFile;
 use lithify_machine::{BootError, Halt, Hosts, Machine, Setup, Status};
 
-use crate::Frozen;
 use crate::bindings::{BootImport, Messages, Ports, Randomness, Rom, Streams};
 use crate::imports::BootItem;
 use crate::run::Handles;
 use crate::session::{Progress, Session};
+use crate::{Frozen, Stage, warm};
 
 /// The kernel prints errors and worse: every line costs boot instructions, and what stops a boot is
 /// at least an error.
@@ -37,11 +37,25 @@ pub(crate) enum BootFailure {
     TooSlow,
     #[error("init said {0:?} instead of being ready")]
     Unexpected(Progress),
+    #[error("{0}")]
+    Warm(#[from] warm::NotReady),
+}
+
+impl BootFailure {
+    /// What the line begins with that says this: the snapshot stage tells a machine that does not come
+    /// up from a program that does not.
+    pub(crate) fn prefix(&self) -> &'static str {
+        match self {
+            Self::Warm(_) => "lithify: warm: ",
+            _ => "lithify: ",
+        }
+    }
 }
 
 pub(crate) fn boot() -> Result<Frozen, BootFailure> {
     let config = read_config()?;
     let extra = str::from_utf8(&config.kernel_args).map_err(|_| BootFailure::KernelArgs)?;
+    let extra = format!("{extra} {}", notify_args(config.warm.as_ref()));
     let session = Session::new();
     let handles = Handles {
         randomness: Randomness::seeded(config.entropy_seed),
@@ -54,7 +68,7 @@ pub(crate) fn boot() -> Result<Frozen, BootFailure> {
         epoch_ns: config.epoch_seconds.saturating_mul(NS_PER_SECOND),
         kernel: &mut BootImport(BootItem::Kernel),
         initramfs: &mut BootImport(BootItem::Initramfs),
-        kernel_args: format!("{KERNEL_ARGS} {extra}").trim_end(),
+        kernel_args: format!("{KERNEL_ARGS} {}", extra.trim()).trim_end(),
         rng_seed: &config.entropy_seed,
         ports: &port::ALL,
         hosts: Hosts {
@@ -66,7 +80,19 @@ pub(crate) fn boot() -> Result<Frozen, BootFailure> {
         },
     })?;
     run_until_ready(&mut machine, &session)?;
-    Ok(Frozen { machine, session, handles, process: config.process })
+    let mut frozen =
+        Frozen { machine, session, handles, process: config.process, stage: Stage::Empty };
+    if let Some(warm) = config.warm {
+        warm::start(&mut frozen, &warm)?;
+    }
+    Ok(frozen)
+}
+
+fn notify_args(warm: Option<&Warm>) -> &'static str {
+    match warm.and_then(|warm| warm.readiness.as_ref()) {
+        Some(Readiness::Notify) => LISTEN_FOR_NOTIFY,
+        _ => "",
+    }
 }
 
 fn read_config() -> Result<BootConfig, WireError> {

@@ -42,7 +42,7 @@ impl Events {
             Ok(_) | Err(_) => self.file = None,
         }
         while let Some(frame) = self.frames.next_frame()? {
-            if let Frame::Signal(_) | Frame::Resize(_) = frame {
+            if let Frame::Signal(_) | Frame::Resize(_) | Frame::Settle = frame {
                 session.tell(&frame);
             }
         }

@@ -13,6 +13,9 @@ mod raw {
         pub(super) fn boot_read(item: u32, into: *mut u8, offset: u64, len: u32);
         /// Takes messages for the user; before the freeze only.
         pub(super) fn boot_log(from: *const u8, len: u32);
+        /// Takes what the container prints before the freeze; returns 1 once the build has seen the
+        /// line for which the freeze waits, else 0.
+        pub(super) fn boot_output(from: *const u8, len: u32) -> u32;
     }
 }
 
@@ -52,4 +55,11 @@ pub(crate) fn boot_read(item: BootItem, into: &mut [u8], offset: u64) {
 pub(crate) fn boot_log(from: &[u8]) {
     // SAFETY: the callee reads `len` bytes of `from`.
     unsafe { raw::boot_log(from.as_ptr(), length(from)) }
+}
+
+/// Shows output of the container to who builds; whether the awaited line was in what it has printed
+/// so far.
+pub(crate) fn boot_output(from: &[u8]) -> bool {
+    // SAFETY: the callee reads `len` bytes of `from`.
+    unsafe { raw::boot_output(from.as_ptr(), length(from)) != 0 }
 }

@@ -18,6 +18,7 @@ mod imports;
 mod request;
 mod run;
 mod session;
+mod warm;
 mod wasi;
 
 use std::cell::RefCell;
@@ -33,6 +34,19 @@ struct Frozen {
     session: Session,
     handles: run::Handles,
     process: ImageProcess,
+    stage: Stage,
+}
+
+/// What the thawed guest waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The request to start a container.
+    Empty,
+    /// The word that its container may go on.
+    Running {
+        /// The container has a terminal.
+        terminal: bool,
+    },
 }
 
 thread_local! {
@@ -47,21 +61,22 @@ pub extern "C" fn initialize() {
     match boot::boot() {
         Ok(frozen) => FROZEN.set(Some(frozen)),
         Err(why) => {
-            imports::boot_log(format!("lithify: {why}\n").as_bytes());
+            imports::boot_log(format!("{}{why}\n", why.prefix()).as_bytes());
             std::process::abort();
         }
     }
 }
 
-/// Second half: the WASI entry point of an artifact.
+/// Second half: the WASI entry point of an artifact. It returns only with a machine that is frozen
+/// again, whose memory our runner then keeps as another artifact.
 #[unsafe(export_name = "_start")]
 pub extern "C" fn start() {
-    let code = match FROZEN.take() {
-        Some(frozen) => run::run(frozen),
-        None => {
-            wasi::report("this emulator was never booted: run an artifact made from it");
-            lithify_control::exit_code::LITHIFY
-        }
+    let Some(frozen) = FROZEN.take() else {
+        wasi::report("this emulator was never booted: run an artifact made from it");
+        wasi::exit(lithify_control::exit_code::LITHIFY)
     };
-    wasi::exit(code);
+    match run::run(frozen) {
+        run::End::Exit(code) => wasi::exit(code),
+        run::End::Frozen(frozen) => FROZEN.set(Some(*frozen)),
+    }
 }

@@ -2,7 +2,7 @@
 //! overrides.
 
 use lithify_control::wire::WireError;
-use lithify_control::{ImageProcess, Overrides, StartRequest, THAW_ENTROPY_LEN};
+use lithify_control::{ImageProcess, Overrides, Renewal, StartRequest, THAW_ENTROPY_LEN};
 
 use crate::wasi;
 
@@ -18,6 +18,15 @@ pub(crate) enum RequestError {
     NoCommand,
     #[error("the host has no randomness: {0}")]
     NoRandomness(wasip1::Errno),
+    #[error(
+        "the program runs already in this artifact, since before it was frozen: it takes no host \
+         directories"
+    )]
+    LateMount,
+    #[error(
+        "the program runs already in this artifact, since before it was frozen: it takes no {0}"
+    )]
+    RunsAlready(&'static str),
 }
 
 /// Reads the overrides that our own runner offers; other runtimes offer none.
@@ -45,8 +54,41 @@ pub(crate) fn start(
         user: overrides.user.clone().unwrap_or_else(|| image.user.clone()),
         hostname: overrides.hostname.clone().map_or_else(random_hostname, Ok)?,
         terminal: overrides.terminal,
+        freeze_at: overrides.freeze_at.clone(),
         ..StartRequest::new(argv, wasi::realtime_ns(), entropy)
     })
+}
+
+/// What a container gets that runs already.
+pub(crate) fn renewal(overrides: &Overrides, terminal: bool) -> Result<Renewal, RequestError> {
+    let refused = [
+        (wasi::arguments().len() > 1, "arguments"),
+        (overrides.entrypoint.is_some(), "other entrypoint"),
+        (overrides.cwd.is_some(), "other working directory"),
+        (overrides.user.is_some(), "other user"),
+        (overrides.terminal.is_some() && !terminal, "terminal"),
+    ];
+    if let Some((_, what)) = refused.iter().find(|(is_asked, _)| *is_asked) {
+        return Err(RequestError::RunsAlready(what));
+    }
+    let mut entropy = [0; THAW_ENTROPY_LEN];
+    wasi::random(&mut entropy).map_err(RequestError::NoRandomness)?;
+    Ok(Renewal {
+        hostname: overrides.hostname.clone().map_or_else(random_hostname, Ok)?,
+        realtime_ns: wasi::realtime_ns(),
+        entropy,
+        env: wasi::environment(),
+        mounts: Vec::new(),
+        network: None,
+        terminal: overrides.terminal,
+        freeze_at: overrides.freeze_at.clone(),
+    })
+}
+
+/// What the image runs if nobody asks for anything else.
+pub(crate) fn default_command(image: &ImageProcess) -> Result<Vec<Vec<u8>>, RequestError> {
+    let argv = command(image, &Overrides::default(), Vec::new());
+    if argv.is_empty() { Err(RequestError::NoCommand) } else { Ok(argv) }
 }
 
 /// Docker's rules: arguments replace `Cmd`; another entrypoint drops it.

@@ -4,11 +4,12 @@ use lithify_control::wire::WireError;
 use lithify_control::{Frame, Overrides, exit_code};
 use lithify_machine::{GENERATION_ID_LEN, Halt, Machine, Status};
 
-use crate::Frozen;
 use crate::bindings::{Messages, Randomness, Streams, WasiClock, number};
 use crate::events::Events;
-use crate::session::{Progress, Session};
+use crate::request::RequestError;
+use crate::session::Progress;
 use crate::wasi;
+use crate::{Frozen, Stage};
 use crate::{files, request};
 
 /// Parts of the bindings that learn about the thaw.
@@ -29,40 +30,73 @@ const OUTPUT_RETRY_NS: u64 = 1_000_000;
 /// ends with 1.
 const FIRST_REFUSED_CODE: u32 = 126;
 
-/// Runs the artifact; returns its exit code.
-pub(crate) fn run(frozen: Frozen) -> u32 {
-    let overrides = request::overrides();
-    let is_foreign = matches!(overrides, Ok(None));
-    let code = run_with(frozen, overrides.map(Option::unwrap_or_default));
-    if is_foreign && code >= FIRST_REFUSED_CODE {
-        wasi::report(&format!("exit code {code}"));
-    }
-    code
+/// How a run ends.
+pub(crate) enum End {
+    /// With this exit code.
+    Exit(u32),
+    /// With a machine that is to be kept.
+    Frozen(Box<Frozen>),
 }
 
-fn run_with(frozen: Frozen, overrides: Result<Overrides, WireError>) -> u32 {
-    let Frozen { mut machine, session, handles, process } = frozen;
-    let started = overrides.map_err(Into::into).and_then(|overrides| {
-        handles.messages.thaw(overrides.kernel_log);
-        request::start(&process, &overrides)
-    });
-    let mut request = match started {
-        Ok(request) => request,
-        Err(error) => return fail(&error.to_string()),
+/// Runs the artifact.
+pub(crate) fn run(frozen: Frozen) -> End {
+    let overrides = request::overrides();
+    let is_foreign = matches!(overrides, Ok(None));
+    let end = run_with(frozen, overrides.map(Option::unwrap_or_default));
+    if let End::Exit(code @ FIRST_REFUSED_CODE..) = end
+        && is_foreign
+    {
+        wasi::report(&format!("exit code {code}"));
+    }
+    end
+}
+
+fn run_with(mut frozen: Frozen, overrides: Result<Overrides, WireError>) -> End {
+    if let Err(error) = thaw(&mut frozen, overrides) {
+        return End::Exit(fail(&error.to_string()));
+    }
+    match carry(&mut frozen, Events::open()) {
+        Some(code) => End::Exit(code),
+        None => {
+            freeze(&mut frozen);
+            End::Frozen(Box::new(frozen))
+        }
+    }
+}
+
+/// Joins the machine to this host, and tells the guest what it is to do.
+fn thaw(frozen: &mut Frozen, overrides: Result<Overrides, WireError>) -> Result<(), RequestError> {
+    let Frozen { machine, session, handles, process, stage } = frozen;
+    let overrides = overrides?;
+    handles.messages.thaw(overrides.kernel_log);
+    let files = files::find();
+    let frame = match *stage {
+        Stage::Running { .. } if files.is_some() => return Err(RequestError::LateMount),
+        Stage::Running { terminal } => Frame::Renew(request::renewal(&overrides, terminal)?),
+        Stage::Empty => {
+            let mut request = request::start(process, &overrides)?;
+            *stage = Stage::Running { terminal: request.terminal.is_some() };
+            if let Some(files) = files {
+                request.mounts = files.mounts;
+                machine.serve_files(Some(files.server));
+            }
+            Frame::Start(request)
+        }
     };
-    if let Some(files) = files::find() {
-        request.mounts = files.mounts;
-        machine.serve_files(Some(files.server));
-    }
     let mut generation = [0; GENERATION_ID_LEN];
-    if let Err(error) = wasi::random(&mut generation) {
-        return fail(&format!("the host has no randomness: {error}"));
-    }
+    wasi::random(&mut generation).map_err(RequestError::NoRandomness)?;
     handles.randomness.thaw();
     handles.streams.thaw();
     machine.thaw(Box::new(WasiClock), generation);
-    session.send(&Frame::Start(request));
-    carry(&mut machine, &session, &handles.messages, Events::open())
+    session.send(&frame);
+    Ok(())
+}
+
+/// Leaves nothing of this host in a machine that stands still.
+fn freeze(frozen: &mut Frozen) {
+    frozen.machine.suspend();
+    frozen.handles.streams.freeze();
+    frozen.handles.messages.freeze();
 }
 
 fn fail(why: &str) -> u32 {
@@ -70,27 +104,31 @@ fn fail(why: &str) -> u32 {
     exit_code::LITHIFY
 }
 
-/// Runs the machine until its container is done and all output is delivered.
-fn carry(machine: &mut Machine, session: &Session, messages: &Messages, mut events: Events) -> u32 {
+/// Runs the machine until its container is done and all output is delivered: its exit code; none if
+/// the machine is to be kept, with the container standing still in it.
+fn carry(frozen: &mut Frozen, mut events: Events) -> Option<u32> {
+    let Frozen { machine, session, handles, .. } = frozen;
     loop {
         if let Err(error) = events.forward(session) {
-            return fail(&format!("the runner's events: {error}"));
+            return Some(fail(&format!("the runner's events: {error}")));
         }
         let status = machine.run_slice();
         match session.progress() {
             Progress::Working | Progress::Ready => {}
+            // What the host has not taken, the next one will get.
+            Progress::Settled => return None,
             _ if machine.has_pending_output() => {}
-            Progress::Exited(code) => return code,
+            Progress::Exited(code) => return Some(code),
             Progress::Failed { code, message } => {
                 wasi::report(&String::from_utf8_lossy(&message));
-                return code;
+                return Some(code);
             }
-            Progress::Broken(error) => return fail(&format!("control port: {error}")),
+            Progress::Broken(error) => return Some(fail(&format!("control port: {error}"))),
         }
         match status {
             Status::Running => {}
             Status::Idle { wake_ns } => wait(machine, &events, wake_ns),
-            Status::Halted(halt) => return halted(halt, messages),
+            Status::Halted(halt) => return Some(halted(halt, &handles.messages)),
         }
     }
 }

@@ -14,6 +14,8 @@ pub(crate) enum Progress {
     Working,
     /// Ready to be frozen.
     Ready,
+    /// Ready to be frozen with its container.
+    Settled,
     /// The container has ended with this code.
     Exited(u32),
     /// The container could not start.
@@ -65,11 +67,17 @@ impl Session {
             state.progress = match state.reader.next_frame() {
                 Ok(None) => return,
                 Ok(Some(Frame::Ready)) => Progress::Ready,
+                Ok(Some(Frame::Settled)) => Progress::Settled,
                 Ok(Some(Frame::Exit(code))) => Progress::Exited(code),
                 Ok(Some(Frame::Failed { code, message })) => Progress::Failed { code, message },
                 // Requests are the host's to make; a guest that sends one says nothing.
                 Ok(Some(
-                    Frame::Start(_) | Frame::Signal(_) | Frame::Resize(_) | Frame::Archived,
+                    Frame::Start(_)
+                    | Frame::Signal(_)
+                    | Frame::Resize(_)
+                    | Frame::Settle
+                    | Frame::Renew(_)
+                    | Frame::Archived,
                 )) => continue,
                 Err(error) => {
                     state.progress = Progress::Broken(error);

@@ -87,8 +87,10 @@ impl Bench {
                 entropy_seed: [3; 32],
                 kernel_args: Vec::new(),
                 process: ImageProcess::default(),
+                warm: None,
             },
             rootfs,
+            awaited_line: None,
         };
         let log = Arc::clone(&self.log);
         freeze(&self.engine, &self.cache, machine, move |line| {

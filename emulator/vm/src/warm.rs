@@ -1,0 +1,79 @@
+//! The first half of a warm artifact goes on: the image's program runs until it is ready, in virtual
+//! time and on seeded randomness, and the machine freezes with it.
+
+use lithify_control::{Frame, StartRequest, THAW_ENTROPY_LEN, Warm};
+use lithify_machine::host::Entropy;
+use lithify_machine::{Halt, Status};
+
+use crate::request::{self, RequestError};
+use crate::session::Progress;
+use crate::{Frozen, Stage};
+
+/// The host name until the thaw.
+const HOSTNAME: &[u8] = b"localhost";
+
+const NS_PER_SECOND: u64 = 1_000_000_000;
+
+/// Why the program is not ready.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotReady {
+    #[error("{0}")]
+    Request(#[from] RequestError),
+    #[error("the program ended with exit code {0} before it was ready")]
+    Ended(u32),
+    #[error("{0}")]
+    DidNotStart(String),
+    #[error("the program was not ready after {} seconds of its own time", ns / NS_PER_SECOND)]
+    TimedOut { ns: u64 },
+    #[error("the program waits for something that never comes, and is not ready")]
+    Stuck,
+    #[error("the guest ended before the program was ready ({0:?})")]
+    Halted(Halt),
+    #[error("the guest said {0:?} before the program was ready")]
+    Unexpected(Progress),
+}
+
+/// Starts the image's program and returns when it stands still in the machine.
+pub(crate) fn start(frozen: &mut Frozen, warm: &Warm) -> Result<(), NotReady> {
+    let argv = request::default_command(&frozen.process)?;
+    let mut entropy = [0; THAW_ENTROPY_LEN];
+    frozen.handles.randomness.clone().fill(&mut entropy);
+    let process = &frozen.process;
+    let request = StartRequest {
+        env: process.env.clone(),
+        cwd: process.cwd.clone(),
+        user: process.user.clone(),
+        hostname: HOSTNAME.to_vec(),
+        freeze_at: warm.readiness.clone(),
+        ..StartRequest::new(argv, frozen.machine.realtime_ns(), entropy)
+    };
+    frozen.handles.streams.show_build();
+    frozen.session.send(&Frame::Start(request));
+    run_until_settled(frozen, warm.timeout_ns)?;
+    frozen.handles.streams.freeze();
+    frozen.stage = Stage::Running { terminal: false };
+    Ok(())
+}
+
+fn run_until_settled(frozen: &mut Frozen, timeout_ns: u64) -> Result<(), NotReady> {
+    let deadline = frozen.machine.now_ns().saturating_add(timeout_ns);
+    while frozen.machine.now_ns() < deadline {
+        let status = frozen.machine.run_slice();
+        match frozen.session.progress() {
+            Progress::Working => {}
+            Progress::Settled => return Ok(()),
+            Progress::Exited(code) => return Err(NotReady::Ended(code)),
+            Progress::Failed { message, .. } => {
+                return Err(NotReady::DidNotStart(String::from_utf8_lossy(&message).into()));
+            }
+            other => return Err(NotReady::Unexpected(other)),
+        }
+        match status {
+            Status::Running => {}
+            Status::Idle { wake_ns: Some(ns) } => frozen.machine.skip_idle(ns),
+            Status::Idle { wake_ns: None } => return Err(NotReady::Stuck),
+            Status::Halted(halt) => return Err(NotReady::Halted(halt)),
+        }
+    }
+    Err(NotReady::TimedOut { ns: timeout_ns })
+}
