@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use lithify_control::{Frame, port};
-use lithify_machine::host::{BlockSource, BootFile, Clock, Console, Entropy, Input, KernelLog};
+use lithify_machine::host::{BootFile, Clock, Console, Entropy, Input, KernelLog};
 
 use crate::imports::{self, BootItem};
 use crate::session::Session;
@@ -22,20 +22,6 @@ impl BootFile for BootImport {
 
     fn read(&mut self, offset: u64, into: &mut [u8]) {
         imports::boot_read(self.0, into, offset);
-    }
-}
-
-/// The ROM as a disk.
-#[derive(Debug)]
-pub(crate) struct Rom;
-
-impl BlockSource for Rom {
-    fn len(&self) -> u64 {
-        imports::rom_len()
-    }
-
-    fn read(&mut self, offset: u64, into: &mut [u8]) {
-        imports::rom_read(into, offset);
     }
 }
 

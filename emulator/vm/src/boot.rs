@@ -5,8 +5,9 @@ use lithify_control::{BootConfig, LISTEN_FOR_NOTIFY, Readiness, Warm, port};
 use lithify_machine::host::BootFile;
 use lithify_machine::{BootError, Halt, Hosts, Machine, Setup, Status};
 
-use crate::bindings::{BootImport, Messages, Ports, Randomness, Rom, Streams};
+use crate::bindings::{BootImport, Messages, Ports, Randomness, Streams};
 use crate::imports::BootItem;
+use crate::rom::Rom;
 use crate::run::Handles;
 use crate::session::{Progress, Session};
 use crate::{Frozen, Stage, warm};
@@ -61,6 +62,7 @@ pub(crate) fn boot() -> Result<Frozen, BootFailure> {
         randomness: Randomness::seeded(config.entropy_seed),
         messages: Messages::booting(),
         streams: Streams::default(),
+        rom: Rom::default(),
     };
     let ports = Ports { session: session.clone(), streams: handles.streams.clone() };
     let mut machine = Machine::new(Setup {
@@ -74,7 +76,7 @@ pub(crate) fn boot() -> Result<Frozen, BootFailure> {
         hosts: Hosts {
             console: Box::new(ports),
             entropy: Box::new(handles.randomness.clone()),
-            disk: Box::new(Rom),
+            disk: Box::new(handles.rom.clone()),
             kernel_log: Box::new(handles.messages.clone()),
             link: None,
         },

@@ -16,6 +16,7 @@ mod events;
 mod files;
 mod imports;
 mod request;
+mod rom;
 mod run;
 mod session;
 mod warm;

@@ -7,6 +7,7 @@ use lithify_machine::{GENERATION_ID_LEN, Halt, Machine, Status};
 use crate::bindings::{Messages, Randomness, Streams, WasiClock, number};
 use crate::events::Events;
 use crate::request::RequestError;
+use crate::rom::Rom;
 use crate::session::Progress;
 use crate::wasi;
 use crate::{Frozen, Stage};
@@ -18,6 +19,7 @@ pub(crate) struct Handles {
     pub(crate) randomness: Randomness,
     pub(crate) messages: Messages,
     pub(crate) streams: Streams,
+    pub(crate) rom: Rom,
 }
 
 /// Longest single wait: a guest without timers still looks up now and then.
@@ -87,6 +89,7 @@ fn thaw(frozen: &mut Frozen, overrides: Result<Overrides, WireError>) -> Result<
     wasi::random(&mut generation).map_err(RequestError::NoRandomness)?;
     handles.randomness.thaw();
     handles.streams.thaw();
+    handles.rom.forget();
     machine.thaw(Box::new(WasiClock), generation);
     session.send(&frame);
     Ok(())
@@ -97,6 +100,7 @@ fn freeze(frozen: &mut Frozen) {
     frozen.machine.suspend();
     frozen.handles.streams.freeze();
     frozen.handles.messages.freeze();
+    frozen.handles.rom.forget();
 }
 
 fn fail(why: &str) -> u32 {
