@@ -1,0 +1,179 @@
+//! Basic blocks of a page, found from the offsets that a profile names.
+//!
+//! The profile counts what the interpreter executes as one: a run goes on behind branches that are not
+//! taken and through plain jumps inside the page. The blocks here end at each of them, and those behind
+//! inherit the count, which is an upper bound.
+
+use std::collections::BTreeMap;
+
+use lithify_isa::riscv64::{length, lift};
+use lithify_isa::translation::PAGE_SIZE;
+use lithify_isa::{Op, OpCode, SINK};
+
+use crate::Page;
+
+/// Branches and jumps that the interpreter's runs go on behind, at most.
+const INHERITING_BRANCHES: u8 = 3;
+
+/// Offset of an instruction relative to its page; may lie on another.
+pub(crate) type Offset = i32;
+
+/// How a block ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// A conditional branch.
+    Branch { op: Op, taken: Offset, next: Offset },
+    /// Execution goes on there; a jump may leave a return address that nobody will return to.
+    Jump { op: Option<Op>, target: Offset },
+    /// A call.
+    Call { op: Op, target: Offset, back: Offset },
+    /// A call through a register.
+    CallRegister { op: Op, back: Offset },
+    /// A jump through a register, a return most of the time.
+    JumpRegister { op: Op },
+    /// The interpreter executes the instruction there.
+    Exit { at: Offset },
+}
+
+/// Instructions that are executed one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BasicBlock {
+    pub(crate) start: u16,
+    /// Offset behind its last instruction.
+    pub(crate) end: u16,
+    /// All but the one that ends it.
+    pub(crate) ops: Vec<Op>,
+    /// Instructions that retire when it is executed to its end.
+    pub(crate) len: u32,
+    pub(crate) last: End,
+    pub(crate) count: u64,
+}
+
+impl BasicBlock {
+    pub(crate) fn bytes(&self) -> usize {
+        usize::from(self.end - self.start)
+    }
+
+    /// Where execution may go on inside the page without a call, or after one.
+    pub(crate) fn successors(&self) -> impl Iterator<Item = Offset> {
+        let (a, b) = match self.last {
+            End::Branch { taken, next, .. } => (Some(taken), Some(next)),
+            End::Jump { target, .. } => (Some(target), None),
+            End::Call { back, .. } | End::CallRegister { back, .. } => (Some(back), None),
+            End::JumpRegister { .. } | End::Exit { .. } => (None, None),
+        };
+        a.into_iter().chain(b)
+    }
+}
+
+/// Whether a jump that leaves its return address in this register is a call
+/// (The RISC-V Instruction Set Manual, volume I, table 3).
+const fn is_link(register: u8) -> bool {
+    register == 1 || register == 5
+}
+
+/// Whether only the interpreter executes this.
+fn is_interpreted(code: OpCode) -> bool {
+    use OpCode as C;
+    matches!(code, C::System | C::Illegal | C::Next | C::LrW | C::LrD | C::ScW | C::ScD)
+        || (C::FAddS..=C::FMvDX).contains(&code)
+}
+
+/// The instruction at byte `at` and its length, if it ends on the page.
+fn decode(page: &[u8; PAGE_SIZE], at: u16) -> Option<(Op, u16)> {
+    let at_byte = usize::from(at);
+    let first = page.get(at_byte..at_byte + 2)?;
+    let length = length(u16::from_le_bytes([first[0], first[1]]));
+    let mut word = [0; 4];
+    let bytes = page.get(at_byte..at_byte + usize::from(length))?;
+    word[..bytes.len()].copy_from_slice(bytes);
+    Some((lift(u32::from_le_bytes(word), at), length))
+}
+
+/// How `op`, which is `length` long, ends a block, if it does.
+fn end_at(op: &Op, length: u16) -> Option<End> {
+    let here = i32::from(op.pc);
+    let (target, behind) = (here.wrapping_add(op.imm), here + i32::from(length));
+    Some(match op.code {
+        code if code.is_branch() => End::Branch { op: *op, taken: target, next: behind },
+        OpCode::Jal if is_link(op.rd) => End::Call { op: *op, target, back: behind },
+        OpCode::Jal => End::Jump { op: Some(*op), target },
+        OpCode::Jalr if is_link(op.rd) => End::CallRegister { op: *op, back: behind },
+        OpCode::Jalr => End::JumpRegister { op: *op },
+        code if is_interpreted(code) => End::Exit { at: here },
+        _ => return None,
+    })
+}
+
+/// Offsets where blocks start, with their counts.
+type Starts = BTreeMap<u16, u64>;
+
+fn in_page(offset: Offset) -> Option<u16> {
+    u16::try_from(offset).ok().filter(|offset| usize::from(*offset) < PAGE_SIZE)
+}
+
+/// The blocks of `page`, sorted by offset.
+pub(crate) fn find(page: &Page) -> Vec<BasicBlock> {
+    let starts = starts(page);
+    starts
+        .iter()
+        .map(|(&start, &count)| block(&page.bytes, start, count, &starts))
+        .filter(|block| block.len > 0)
+        .collect()
+}
+
+/// What the profile names and what its runs go on to.
+fn starts(page: &Page) -> Starts {
+    let mut starts = Starts::new();
+    let counted = page.blocks.iter().filter(|block| block.offset % 2 == 0 && block.count > 0);
+    for block in counted.filter(|block| usize::from(block.offset) < PAGE_SIZE) {
+        let count = starts.entry(block.offset).or_default();
+        *count = block.count.max(*count);
+    }
+    let named: Vec<_> = starts.iter().map(|(&start, &count)| (start, count)).collect();
+    for (start, count) in named {
+        let mut at = start;
+        for _ in 0..INHERITING_BRANCHES {
+            let Some(next) = goes_on_at(&page.bytes, at) else { break };
+            let known = starts.entry(next).or_default();
+            *known = count.max(*known);
+            at = next;
+        }
+    }
+    starts
+}
+
+/// Where a run that starts at `at` goes on behind its first branch or jump.
+fn goes_on_at(page: &[u8; PAGE_SIZE], mut at: u16) -> Option<u16> {
+    loop {
+        let (op, length) = decode(page, at)?;
+        match end_at(&op, length) {
+            None => at += length,
+            Some(End::Branch { next, .. }) => return in_page(next),
+            Some(End::Jump { op: Some(op), target }) if op.rd == SINK => return in_page(target),
+            Some(_) => return None,
+        }
+    }
+}
+
+fn block(page: &[u8; PAGE_SIZE], start: u16, count: u64, starts: &Starts) -> BasicBlock {
+    let mut ops = Vec::new();
+    let mut at = start;
+    let last = loop {
+        let Some((op, length)) = decode(page, at) else { break End::Exit { at: at.into() } };
+        if let Some(end) = end_at(&op, length) {
+            if !matches!(end, End::Exit { .. }) {
+                at += length;
+            }
+            break end;
+        }
+        ops.push(op);
+        at += length;
+        if starts.contains_key(&at) || usize::from(at) == PAGE_SIZE {
+            break End::Jump { op: None, target: at.into() };
+        }
+    };
+    let ends_by_itself = matches!(last, End::Exit { .. } | End::Jump { op: None, .. });
+    let len = ops.len() as u32 + u32::from(!ends_by_itself);
+    BasicBlock { start, end: at, ops, len, last, count }
+}

@@ -1,0 +1,286 @@
+//! A region as a wasm function.
+//!
+//! Control flow is structured by the dominator tree (Ramsey: Beyond Relooper, 2022): a block is
+//! emitted inside its dominator, behind a wasm block if several edges lead to it, in a loop if edges lead
+//! back to it. The root chooses a door by number.
+//!
+//! Registers are written through: memory always holds them, so that leaving costs nothing. The budget is
+//! in a local from a door on, reduced by whole blocks; exits name the rest together with the program
+//! counter, as one constant, and share the code that writes both back.
+
+mod alu;
+mod flow;
+mod memory;
+mod registers;
+
+use lithify_isa::translation::{Layout, PAGE_SIZE};
+use lithify_isa::{Op, OpCode};
+use wasm_encoder::{BlockType, Function, InstructionSink, MemArg, ValType};
+
+use crate::Link;
+use crate::blocks::Offset;
+use crate::graph::Node;
+use crate::region::{PageCode, Region};
+use registers::Registers;
+
+/// Parameters, then scratch locals, then registers.
+mod local {
+    /// Address of the TLB set.
+    pub(super) const TLB: u32 = 0;
+    /// Virtual address of the page.
+    pub(super) const PAGE: u32 = 1;
+    /// Number of the door to go on at.
+    pub(super) const DOOR: u32 = 2;
+    /// Low half of an address, then the host's address.
+    pub(super) const HOST: u32 = 3;
+    /// Address of a TLB entry.
+    pub(super) const SLOT: u32 = 4;
+    /// Depth before a call.
+    pub(super) const DEPTH: u32 = 5;
+    pub(super) const I32_LOCALS: u32 = 3;
+    /// Instructions left.
+    pub(super) const BUDGET: u32 = 6;
+    /// Where and how a side exit leaves: see [`super::exit_code`].
+    pub(super) const EXIT: u32 = 7;
+    /// The result.
+    pub(super) const RESULT: u32 = 8;
+    /// An address.
+    pub(super) const ADDRESS: u32 = 9;
+    pub(super) const A: u32 = 10;
+    pub(super) const B: u32 = 11;
+    pub(super) const C: u32 = 12;
+    pub(super) const D: u32 = 13;
+    pub(super) const I64_LOCALS: u32 = 8;
+    pub(super) const REGISTERS: u32 = BUDGET + I64_LOCALS;
+}
+
+/// Bits of an exit's code that count the instructions of the block that have retired; a page holds
+/// fewer.
+const RETIRED_BITS: u32 = 12;
+const _: () = assert!(PAGE_SIZE / 2 < 1 << RETIRED_BITS, "two bytes an instruction");
+
+/// A side exit before the instruction at `at`, with `retired` instructions not yet off the budget.
+const fn exit_code(at: Offset, retired: u32) -> i64 {
+    (at as i64) << RETIRED_BITS | retired as i64
+}
+
+/// What encloses the code being emitted; branches name one by its distance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Label {
+    /// Leads to the code of a node: its end or, of a loop, its start.
+    Node(Node),
+    /// Leads back to the root.
+    Dispatch,
+    /// Leads out: the program counter is in [`local::EXIT`].
+    Exit,
+    /// Leads out: the program counter is in [`local::RESULT`].
+    Leave,
+    /// An arm of a branch.
+    Arm,
+}
+
+/// Emits one function.
+struct Emitter<'a> {
+    code: Vec<u8>,
+    labels: Vec<Label>,
+    registers: Registers,
+    page: &'a PageCode<'a>,
+    region: &'a Region,
+    link: &'a Link,
+    /// Nodes that several edges lead to, or the root.
+    merges: Vec<bool>,
+    loops: Vec<bool>,
+    /// Children in the dominator tree that are merges, in reverse postorder.
+    children: Vec<Vec<Node>>,
+}
+
+/// The body of the function that `region` becomes.
+pub(crate) fn function(page: &PageCode<'_>, region: &Region, link: &Link) -> Vec<u8> {
+    let mut emitter = Emitter::new(page, region, link);
+    emitter.whole();
+    let registers = emitter.registers.locals();
+    let mut function = Function::new([
+        (local::I32_LOCALS, ValType::I32),
+        (local::I64_LOCALS + registers, ValType::I64),
+    ]);
+    function.raw(emitter.code);
+    function.into_raw_body()
+}
+
+/// An access to a field of the machine, whose address is `i32.const 0`.
+const fn field(address: u32, align: u32) -> MemArg {
+    MemArg { offset: address as u64, align, memory_index: 0 }
+}
+
+impl<'a> Emitter<'a> {
+    fn new(page: &'a PageCode<'a>, region: &'a Region, link: &'a Link) -> Self {
+        let nodes = region.successors.len();
+        let (mut merges, mut loops) = (vec![false; nodes], vec![false; nodes]);
+        let mut forward = vec![0; nodes];
+        for from in 0..nodes {
+            for &to in &region.successors[from] {
+                if !region.flow.is_retreating(from, to) {
+                    forward[to] += 1;
+                } else if region.flow.dominates(to, from) {
+                    loops[to] = true;
+                }
+            }
+        }
+        for node in 1..nodes {
+            merges[node] = forward[node] > 1;
+        }
+        // The root's branch needs a label for each.
+        for &door in &region.doors {
+            merges[door] = true;
+        }
+        let mut children = vec![Vec::new(); nodes];
+        for &node in region.flow.order[1..].iter().filter(|node| merges[**node]) {
+            children[region.flow.dominator[node]].push(node);
+        }
+        Self {
+            code: Vec::new(),
+            labels: Vec::new(),
+            registers: Registers::new(link.layout.x),
+            page,
+            region,
+            link,
+            merges,
+            loops,
+            children,
+        }
+    }
+
+    fn w(&mut self) -> InstructionSink<'_> {
+        InstructionSink::new(&mut self.code)
+    }
+
+    fn layout(&self) -> &'a Layout {
+        &self.link.layout
+    }
+
+    fn whole(&mut self) {
+        let layout = self.layout();
+        self.open(Label::Leave);
+        self.open(Label::Exit);
+        self.w().i32_const(0).i64_load(field(layout.budget, 3)).local_set(local::BUDGET);
+        if self.region.dispatches {
+            self.labels.push(Label::Dispatch);
+            self.w().loop_(BlockType::Empty);
+        }
+        self.tree(0);
+        if self.region.dispatches {
+            self.close();
+        }
+        self.w().unreachable();
+        self.close();
+        self.w()
+            .local_get(local::BUDGET)
+            .local_get(local::EXIT)
+            .i64_const((1 << RETIRED_BITS) - 1)
+            .i64_and()
+            .i64_sub()
+            .local_set(local::BUDGET)
+            .local_get(local::PAGE)
+            .local_get(local::EXIT)
+            .i64_const(RETIRED_BITS.into())
+            .i64_shr_s()
+            .i64_add()
+            .local_set(local::RESULT);
+        self.close();
+        self.store_budget();
+        self.w().local_get(local::RESULT).end();
+    }
+
+    fn store_budget(&mut self) {
+        let budget = field(self.layout().budget, 3);
+        self.w().i32_const(0).local_get(local::BUDGET).i64_store(budget);
+    }
+
+    fn open(&mut self, label: Label) {
+        self.labels.push(label);
+        self.w().block(BlockType::Empty);
+    }
+
+    fn close(&mut self) {
+        self.labels.pop();
+        self.w().end();
+    }
+
+    /// Distance of the innermost `label`.
+    fn distance(&self, label: Label) -> u32 {
+        let from_top = self.labels.iter().rev().position(|&enclosing| enclosing == label);
+        from_top.expect("edges stay inside what encloses them") as u32
+    }
+
+    /// The code of `node` and of all that it dominates.
+    fn tree(&mut self, node: Node) {
+        if self.loops[node] {
+            self.labels.push(Label::Node(node));
+            self.w().loop_(BlockType::Empty);
+        }
+        let children = self.children[node].clone();
+        for &child in children.iter().rev() {
+            self.open(Label::Node(child));
+        }
+        if node == 0 {
+            self.choose_door()
+        } else {
+            self.block(node)
+        }
+        for &child in &children {
+            self.close();
+            self.tree(child);
+        }
+        if self.loops[node] {
+            self.close();
+        }
+    }
+
+    fn choose_door(&mut self) {
+        let doors = self.region.doors.clone();
+        let distances: Vec<u32> =
+            doors.iter().map(|&door| self.distance(Label::Node(door))).collect();
+        let (last, others) = distances.split_last().expect("a region has a door");
+        let mut w = self.w();
+        if others.is_empty() {
+            w.br(*last);
+        } else {
+            w.local_get(local::DOOR).br_table(others.iter().copied(), *last);
+        }
+    }
+
+    fn block(&mut self, node: Node) {
+        let block = &self.page.blocks[self.region.members[node - 1]];
+        self.registers.forget();
+        if self.region.doors.binary_search(&node).is_ok() {
+            self.look_at_budget(block.start.into(), self.region.longest[node]);
+        }
+        for (retired, op) in block.ops.iter().enumerate() {
+            self.op(op, retired as u32);
+        }
+        self.last(node, block);
+    }
+
+    /// Leaves before the instruction at `at` unless `longest` instructions may be executed.
+    fn look_at_budget(&mut self, at: Offset, longest: u32) {
+        self.w().local_get(local::BUDGET).i64_const(longest.into()).i64_le_s();
+        self.exit_if(at, 0);
+    }
+
+    /// Leaves before the instruction at `at` if the value on the stack is not zero.
+    fn exit_if(&mut self, at: Offset, retired: u32) {
+        let out = self.distance(Label::Exit);
+        self.w().i64_const(exit_code(at, retired)).local_set(local::EXIT).br_if(out);
+    }
+
+    fn exit(&mut self, at: Offset, retired: u32) {
+        let out = self.distance(Label::Exit);
+        self.w().i64_const(exit_code(at, retired)).local_set(local::EXIT).br(out);
+    }
+
+    fn op(&mut self, op: &Op, retired: u32) {
+        if op.code != OpCode::Nop && !self.memory(op, retired) {
+            self.alu(op);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Hot guest code, ahead of time: guest pages and what a profile says of them in, wasm functions out.
+//!
+//! The contract with the machine that calls the functions is [`lithify_isa::translation`]. The way of a
+//! page: basic blocks are found from the offsets that the profile names ([`blocks`]), the hottest of all
+//! pages are chosen up to a budget ([`select`]), those that reach each other without a call become a
+//! region ([`region`]), and each region one wasm function, whose control flow is structured by the
+//! dominator tree ([`graph`], [`emit`]).
+//!
+//! Invariants:
+//! - Same pages and same profile, same bytes.
+//! - Whatever a page holds, the functions are valid wasm, and decoding it takes bounded time.
+//! - A function leaves the interpreter every instruction whose outcome it does not know exactly.
+
+mod blocks;
+mod emit;
+mod graph;
+mod region;
+mod select;
+mod transfer;
+
+use lithify_isa::translation::{Layout, PAGE_SIZE};
+
+/// One guest page with what the profile says of it.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// Its content.
+    pub bytes: Box<[u8; PAGE_SIZE]>,
+    /// What was executed in it.
+    pub blocks: Vec<Block>,
+}
+
+/// A run of instructions that a profile counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    /// Byte offset of its first instruction in the page.
+    pub offset: u16,
+    /// How often it was executed.
+    pub count: u64,
+}
+
+/// Where things stand in the module that the functions are appended to.
+#[derive(Debug, Clone, Copy)]
+pub struct Link {
+    /// Addresses in the linear memory.
+    pub layout: Layout,
+    /// Index of the type `(i32, i64, i32) -> i64`.
+    pub function_type: u32,
+    /// Index of the first appended function.
+    pub first_function: u32,
+    /// Number of the table.
+    pub table: u32,
+    /// Index in the table of the first appended function; the others follow in order.
+    pub first_element: u32,
+}
+
+/// A place where translated code may be entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Which page, by its place in the input.
+    pub page: usize,
+    /// Byte offset of the guest instruction in the page.
+    pub offset: u16,
+    /// Which function, by its place in [`Translation::functions`].
+    pub function: u32,
+    /// Number of the entry in its function.
+    pub entry: u16,
+}
+
+/// What was translated.
+#[derive(Debug, Clone, Default)]
+pub struct Translation {
+    /// Bodies of functions, locals included, without the size in front. All of the one type.
+    pub functions: Vec<Vec<u8>>,
+    /// Sorted by page and offset.
+    pub entries: Vec<Entry>,
+    /// Bytes of guest code.
+    pub guest_bytes: usize,
+    /// Guest instructions.
+    pub instructions: usize,
+}
+
+/// Translates the hottest blocks, `budget` bytes of guest code at most.
+#[must_use]
+pub fn translate(pages: &[Page], link: &Link, budget: usize) -> Translation {
+    let found: Vec<_> = pages.iter().map(blocks::find).collect();
+    let chosen = select::hottest(found, budget);
+    let mut translation =
+        Translation { functions: vec![transfer::function(link)], ..Translation::default() };
+    for (number, blocks) in chosen.iter().enumerate() {
+        translation.guest_bytes += blocks.iter().map(blocks::BasicBlock::bytes).sum::<usize>();
+        translation.instructions += blocks.iter().map(|block| block.len as usize).sum::<usize>();
+        let first = translation.functions.len() as u32;
+        let code = region::PageCode::new(blocks, first);
+        translation.entries.extend(code.entries(number));
+        translation.functions.extend(code.regions.iter().map(|r| emit::function(&code, r, link)));
+    }
+    translation
+}

@@ -1,0 +1,207 @@
+//! Regions: blocks of a page that reach each other without a call. Each becomes a function.
+//!
+//! A region's graph has a root that leads to its *doors*: blocks that are entered from outside
+//! (called or without a known predecessor), loop heads and return points, so that execution gets
+//! back into translated code soon after a side exit. Targets of backward edges that do not dominate the
+//! edge's start are doors as well: such an edge goes through the root. So every cycle has a door in it,
+//! and doors are where the budget is looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::Entry;
+use crate::blocks::{BasicBlock, End, Offset};
+use crate::graph::{Flow, Node};
+
+/// A page's blocks and the functions they become.
+#[derive(Debug)]
+pub(crate) struct PageCode<'a> {
+    pub(crate) blocks: &'a [BasicBlock],
+    pub(crate) regions: Vec<Region>,
+    /// Number of the first region's function.
+    first: u32,
+    /// Region and node of each block.
+    places: BTreeMap<u16, (usize, Node)>,
+}
+
+/// Blocks that become one function. Node 0 is the root, node `n` the block `members[n - 1]`.
+#[derive(Debug)]
+pub(crate) struct Region {
+    /// Indices of its blocks in the page.
+    pub(crate) members: Vec<usize>,
+    pub(crate) successors: Vec<Vec<Node>>,
+    pub(crate) flow: Flow,
+    /// Nodes that the root leads to; the place is the entry's number.
+    pub(crate) doors: Vec<Node>,
+    /// Whether some edge goes through the root.
+    pub(crate) dispatches: bool,
+    /// For doors: instructions on the longest way from there to the next door or out.
+    pub(crate) longest: Vec<u32>,
+}
+
+impl<'a> PageCode<'a> {
+    /// `first` is the number of the function that the first region becomes.
+    pub(crate) fn new(blocks: &'a [BasicBlock], first: u32) -> Self {
+        let index: BTreeMap<Offset, usize> =
+            blocks.iter().enumerate().map(|(at, block)| (block.start.into(), at)).collect();
+        let called = called(blocks);
+        let regions: Vec<_> = components(blocks, &index)
+            .into_iter()
+            .map(|members| Region::new(blocks, members, &called))
+            .collect();
+        let mut places = BTreeMap::new();
+        for (number, region) in regions.iter().enumerate() {
+            for (at, &member) in region.members.iter().enumerate() {
+                places.insert(blocks[member].start, (number, at + 1));
+            }
+        }
+        Self { blocks, regions, first, places }
+    }
+
+    /// The node of `region` that starts at `offset`.
+    pub(crate) fn node(&self, region: &Region, offset: Offset) -> Option<Node> {
+        let (number, node) = *self.places.get(&u16::try_from(offset).ok()?)?;
+        std::ptr::eq(&raw const self.regions[number], region).then_some(node)
+    }
+
+    /// Function and entry number of the door at `offset`.
+    pub(crate) fn door(&self, offset: Offset) -> Option<(u32, u32)> {
+        let (number, node) = *self.places.get(&u16::try_from(offset).ok()?)?;
+        let door = self.regions[number].doors.iter().position(|&door| door == node)?;
+        Some((self.first + number as u32, door as u32))
+    }
+
+    /// Where the functions may be entered, by offset.
+    pub(crate) fn entries(&self, page: usize) -> impl Iterator<Item = Entry> {
+        self.places.keys().filter_map(move |&offset| {
+            let (function, entry) = self.door(offset.into())?;
+            Some(Entry { page, offset, function, entry: entry as u16 })
+        })
+    }
+}
+
+/// Offsets that calls inside the page lead to.
+fn called(blocks: &[BasicBlock]) -> BTreeSet<Offset> {
+    let target = |block: &BasicBlock| match block.last {
+        End::Call { target, .. } => Some(target),
+        _ => None,
+    };
+    blocks.iter().filter_map(target).collect()
+}
+
+/// Groups of blocks that are connected, each sorted, the groups by their first block.
+fn components(blocks: &[BasicBlock], index: &BTreeMap<Offset, usize>) -> Vec<Vec<usize>> {
+    let mut leader: Vec<usize> = (0..blocks.len()).collect();
+    fn find(leader: &mut [usize], mut at: usize) -> usize {
+        while leader[at] != at {
+            leader[at] = leader[leader[at]];
+            at = leader[at];
+        }
+        at
+    }
+    for (at, block) in blocks.iter().enumerate() {
+        for to in block.successors().filter_map(|offset| index.get(&offset)) {
+            let (a, b) = (find(&mut leader, at), find(&mut leader, *to));
+            leader[a.max(b)] = a.min(b);
+        }
+    }
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for at in 0..blocks.len() {
+        groups.entry(find(&mut leader, at)).or_default().push(at);
+    }
+    groups.into_values().collect()
+}
+
+impl Region {
+    fn new(blocks: &[BasicBlock], members: Vec<usize>, called: &BTreeSet<Offset>) -> Self {
+        let node_at: BTreeMap<Offset, Node> = members
+            .iter()
+            .enumerate()
+            .map(|(at, &member)| (blocks[member].start.into(), at + 1))
+            .collect();
+        let mut successors: Vec<Vec<Node>> = vec![Vec::new()];
+        successors.extend(members.iter().map(|&member| {
+            blocks[member].successors().filter_map(|offset| node_at.get(&offset).copied()).collect()
+        }));
+        let mut doors = first_doors(blocks, &members, &node_at, &successors, called);
+        let mut flow = reach_all(&mut successors, &mut doors);
+        while let Some(found) = more_doors(&successors, &doors, &flow) {
+            doors.extend(found);
+            successors[0] = doors.iter().copied().collect();
+            flow = Flow::new(&successors);
+        }
+        let doors: Vec<Node> = doors.into_iter().collect();
+        let dispatches = (1..successors.len()).any(|from| {
+            successors[from]
+                .iter()
+                .any(|&to| flow.is_retreating(from, to) && !flow.dominates(to, from))
+        });
+        let lengths: Vec<u32> = members.iter().map(|&member| blocks[member].len).collect();
+        let longest = longest_ways(&successors, &doors, &flow, &lengths);
+        Self { members, successors, flow, doors, dispatches, longest }
+    }
+}
+
+/// Blocks that are called, returned to, or lack a predecessor.
+fn first_doors(
+    blocks: &[BasicBlock],
+    members: &[usize],
+    node_at: &BTreeMap<Offset, Node>,
+    successors: &[Vec<Node>],
+    called: &BTreeSet<Offset>,
+) -> BTreeSet<Node> {
+    let mut has_predecessor = vec![false; successors.len()];
+    for &to in successors.iter().flatten() {
+        has_predecessor[to] = true;
+    }
+    let mut doors = BTreeSet::new();
+    for (at, &member) in members.iter().enumerate() {
+        let block = &blocks[member];
+        if called.contains(&block.start.into()) || !has_predecessor[at + 1] {
+            doors.insert(at + 1);
+        }
+        if let End::Call { back, .. } | End::CallRegister { back, .. } = block.last {
+            doors.extend(node_at.get(&back));
+        }
+    }
+    doors
+}
+
+/// Adds doors until the root reaches every node.
+fn reach_all(successors: &mut [Vec<Node>], doors: &mut BTreeSet<Node>) -> Flow {
+    loop {
+        successors[0] = doors.iter().copied().collect();
+        let flow = Flow::new(successors);
+        match flow.place.iter().position(|&place| place == usize::MAX) {
+            None => return flow,
+            Some(unreached) => doors.insert(unreached),
+        };
+    }
+}
+
+/// Targets of backward edges that are no doors yet.
+fn more_doors(
+    successors: &[Vec<Node>],
+    doors: &BTreeSet<Node>,
+    flow: &Flow,
+) -> Option<BTreeSet<Node>> {
+    let targets = (1..successors.len()).flat_map(|from| {
+        successors[from].iter().copied().filter(move |&to| flow.is_retreating(from, to))
+    });
+    let found: BTreeSet<_> = targets.filter(|to| !doors.contains(to)).collect();
+    (!found.is_empty()).then_some(found)
+}
+
+/// Every cycle has a door, so that ways which end at doors are finite.
+fn longest_ways(
+    successors: &[Vec<Node>],
+    doors: &[Node],
+    flow: &Flow,
+    lengths: &[u32],
+) -> Vec<u32> {
+    let mut longest = vec![0; successors.len()];
+    for &node in flow.order[1..].iter().rev() {
+        let onward = successors[node].iter().filter(|to| doors.binary_search(to).is_err());
+        longest[node] = lengths[node - 1] + onward.map(|&to| longest[to]).max().unwrap_or(0);
+    }
+    longest
+}
