@@ -7,10 +7,11 @@ use crate::export::Exports;
 use crate::image::Overlay;
 use crate::mounts::Mounts;
 use crate::program::{self, Program};
+use crate::readiness::NOTIFY_VARIABLE;
 use crate::renew::Devices;
 use crate::streams::TheirEnds;
 use crate::{capability, dev, freeze, host_mounts, identity};
-use lithify_control::{Frame, StartRequest, exit_code};
+use lithify_control::{Frame, Readiness, StartRequest, exit_code};
 use rustix::fs::{Gid, Mode, Uid};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
@@ -62,17 +63,17 @@ const TERMINAL_TYPE: &[u8] = b"xterm";
 /// Open files, docker's limit; the kernel's default of 1024 is for programs that use `select`.
 const MAX_OPEN_FILES: u64 = 1 << 20;
 
-/// Prepares the container in `root`, lets the machine freeze, serves the request that thaws it.
+/// Prepares the container in `root` and lets the machine freeze; returns in a thawed one, with the
+/// request.
 ///
 /// # Errors
-/// Always, for success does not return: the caller's process is the image's program then.
-pub(crate) fn freeze_and_run(
+/// If the container cannot be made, or renewed.
+pub(crate) fn freeze(
     root: &Overlay,
     control: &mut ControlPort,
     thaw: &Devices,
     streams: &TheirEnds,
-    exports: &mut Exports,
-) -> Result<Infallible, Failure> {
+) -> Result<(Prepared, StartRequest), Failure> {
     let reclaim = freeze::Reclaim::open().map_err(Failure::BeforeFreeze)?;
     let prepared = || {
         let prepared = Prepared::new(root, Privileges::Default, streams)?;
@@ -83,17 +84,17 @@ pub(crate) fn freeze_and_run(
     let (prepared, mut files) = prepared().map_err(Failure::BeforeFreeze)?;
     reclaim.run().map_err(Failure::BeforeFreeze)?;
     let request = freeze::until_start(control).map_err(Failure::BeforeFreeze)?;
-    thaw.renew(&request)?;
+    thaw.renew(request.realtime_ns, request.entropy)?;
     identity::set_hostname(&request.hostname)?;
     files.write(&request.hostname)?;
-    prepared.start(request, streams, exports)
+    Ok((prepared, request))
 }
 
 /// Prepares the container that `request` describes and starts it; the files that tell who it is
 /// are among `mounts`.
 ///
 /// # Errors
-/// Always, as above.
+/// Always, for success does not return: the caller's process is the image's program then.
 pub(crate) fn run(
     root: &Overlay,
     mounts: &Mounts,
@@ -116,7 +117,7 @@ enum Privileges {
 }
 
 /// What does not depend on the request.
-struct Prepared {
+pub(crate) struct Prepared {
     accounts: Accounts,
     privileges: Privileges,
 }
@@ -136,7 +137,11 @@ impl Prepared {
         Ok(Self { accounts: Accounts::read(), privileges })
     }
 
-    fn start(
+    /// Executes the program of `request`.
+    ///
+    /// # Errors
+    /// Always, for success does not return: the caller's process is the image's program then.
+    pub(crate) fn start(
         &self,
         request: StartRequest,
         streams: &TheirEnds,
@@ -154,6 +159,9 @@ impl Prepared {
         if let Some(size) = request.terminal {
             streams.replace_by_terminal(size, Uid::from_raw(account.uid))?;
             program::add_default(&mut env, b"TERM", TERMINAL_TYPE);
+        }
+        if request.freeze_at == Some(Readiness::Notify) {
+            env.push(NOTIFY_VARIABLE.to_vec());
         }
         let program = Program::new(request.argv, env, &request.hostname, &account.home)?;
         enter_directory(&request.cwd)?;

@@ -60,6 +60,14 @@ impl ControlPort {
         Ok(len > 0)
     }
 
+    /// Whether there is something to read; does not wait.
+    ///
+    /// # Errors
+    /// If the kernel refuses to tell.
+    pub(crate) fn has_input(&self) -> Result<bool, Error> {
+        ports::wait_readable(&self.file, Duration::ZERO)
+    }
+
     /// The next of the frames read so far.
     ///
     /// # Errors
@@ -74,7 +82,7 @@ impl ControlPort {
     /// # Errors
     /// If the kernel refuses to wait.
     pub(crate) fn linger(&mut self) -> Result<(), Error> {
-        ports::wait_readable(&self.file, LINGER)
+        ports::wait_readable(&self.file, LINGER).map(|_| ())
     }
 }
 

@@ -38,6 +38,14 @@ impl Dispositions {
         })
     }
 
+    /// Whether the process does something of its own about a signal.
+    ///
+    /// # Panics
+    /// If `number` is not in 1..=64.
+    pub(crate) fn handles(self, number: u32) -> bool {
+        self.caught >> (number - 1) & 1 == 1
+    }
+
     /// Whether the default action is taken, and ends the process.
     ///
     /// # Panics
@@ -62,6 +70,7 @@ mod tests {
         {
             assert_eq!(process.is_ended_by(signal), ends, "{signal}");
         }
+        assert!(process.handles(2) && process.handles(15) && !process.handles(1));
         for signal in HARMLESS {
             assert!(!Dispositions::default().is_ended_by(signal), "{signal}");
         }

@@ -6,11 +6,13 @@ use crate::error::Error;
 use crate::export::Exports;
 use crate::image::{self, Overlay};
 use crate::mounts::Mounts;
-use crate::relay::Relay;
+use crate::pauses::Pauses;
+use crate::readiness::NotifySocket;
+use crate::relay::{self, Relay};
 use crate::renew::Devices;
 use crate::streams::TheirEnds;
 use crate::{freeze, network, spawn, volumes};
-use lithify_control::{Frame, ROOT_AT_START, StartRequest};
+use lithify_control::{Frame, ROOT_AT_START, Readiness, StartRequest};
 
 /// Where the image is mounted that the disk holds as a whole.
 const IMAGE: &str = "/image";
@@ -31,6 +33,7 @@ pub(crate) struct Guest {
     pub(crate) thaw: Devices,
     pub(crate) streams: TheirEnds,
     pub(crate) relay: Relay,
+    pub(crate) notify: Option<NotifySocket>,
 }
 
 impl Guest {
@@ -42,14 +45,17 @@ impl Guest {
         image::mount_squashfs(image::DISK, IMAGE)?;
         let root = Overlay::mount(IMAGE, ROOT)?;
         let mut exports = Exports::open(&root, &[])?;
-        let mut failure = None;
+        let (mut failure, mut freeze_at) = (None, None);
         let child = spawn::container(&mut || {
             let control = &mut self.control;
-            let run =
-                container::freeze_and_run(&root, control, &self.thaw, &self.streams, &mut exports);
+            let request = container::freeze(&root, control, &self.thaw, &self.streams);
+            let run = request.and_then(|(prepared, request)| {
+                freeze_at.clone_from(&request.freeze_at);
+                prepared.start(request, &self.streams, &mut exports)
+            });
             failure = run.err();
         })?;
-        self.finish(&child, failure, &exports)
+        self.finish(&child, failure, &exports, freeze_at)
     }
 
     /// A build's way: one frozen machine serves images that are not known yet.
@@ -70,11 +76,11 @@ impl Guest {
             let run = container::run(&root, &mounts, request, &self.streams, &mut exports);
             failure = run.err();
         })?;
-        self.finish(&child, failure, &exports)
+        self.finish(&child, failure, &exports, None)
     }
 
     fn make_file_systems(&self, request: &StartRequest) -> Result<(Overlay, Mounts), Error> {
-        self.thaw.renew(request)?;
+        self.thaw.renew(request.realtime_ns, request.entropy)?;
         volumes::mount(&request.volumes)?;
         let root = Overlay::mount(&volumes::path(0), ROOT)?;
         let mounts = Mounts::prepare(&request.mounts, request.network.as_ref())?;
@@ -87,11 +93,16 @@ impl Guest {
         child: &spawn::Child,
         failure: Option<Failure>,
         exports: &Exports,
+        freeze_at: Option<Readiness>,
     ) -> Result<(), Error> {
         drop(self.streams);
+        let pauses = Pauses::new(&self.thaw, freeze_at, self.notify);
         let end = match failure {
             Some(failure) => failure.frame()?,
-            None => exports.finish(self.relay.run(child, &mut self.control)?, &mut self.control)?,
+            None => match self.relay.run(child, &mut self.control, pauses)? {
+                relay::End::Exited(code) => exports.finish(code, &mut self.control)?,
+                relay::End::Failed(message) => Failure::start(message).frame()?,
+            },
         };
         self.control.send(&end)?;
         self.control.linger()

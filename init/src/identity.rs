@@ -47,14 +47,41 @@ impl Files {
             .write_all(&[hostname, b"\n"].concat())
             .during(|| "write /etc/hostname".to_owned())?;
         self.hosts.write_all(&hosts(hostname)).during(|| "write /etc/hosts".to_owned())?;
-        let Some(machine_id) = &mut self.machine_id else { return Ok(()) };
-        let mut random = [0; 16];
-        rustix::rand::getrandom(&mut random, GetRandomFlags::empty())
-            .during(|| "draw a machine id".to_owned())?;
-        machine_id
-            .write_all(format_machine_id(random).as_bytes())
-            .during(|| "write /etc/machine-id".to_owned())
+        self.machine_id.as_mut().map_or(Ok(()), write_machine_id)
     }
+}
+
+/// Gives the caller's container, which may run for long, another name and machine id. Files that it
+/// has changed since it got them stay as they are.
+///
+/// # Errors
+/// If writing fails.
+pub(crate) fn renew(hostname: &[u8]) -> Result<(), Error> {
+    let uname = rustix::system::uname();
+    let old = uname.nodename().to_bytes().to_vec();
+    set_hostname(hostname)?;
+    rewrite("/etc/hostname", &[&old, &b"\n"[..]].concat(), &[hostname, b"\n"].concat())?;
+    rewrite("/etc/hosts", &hosts(&old), &hosts(hostname))?;
+    if std::fs::symlink_metadata("/etc/machine-id").is_ok_and(|file| file.is_file()) {
+        write_machine_id(&mut replace("/etc/machine-id", 0o444)?)?;
+    }
+    Ok(())
+}
+
+/// Replaces what is in a file if it is `from`.
+fn rewrite(path: &str, from: &[u8], to: &[u8]) -> Result<(), Error> {
+    let is_plain = std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file());
+    if !is_plain || std::fs::read(path).ok().as_deref() != Some(from) {
+        return Ok(());
+    }
+    replace(path, 0o644)?.write_all(to).during(|| format!("write {path}"))
+}
+
+fn write_machine_id(to: &mut File) -> Result<(), Error> {
+    let mut random = [0; 16];
+    rustix::rand::getrandom(&mut random, GetRandomFlags::empty())
+        .during(|| "draw a machine id".to_owned())?;
+    to.write_all(format_machine_id(random).as_bytes()).during(|| "write /etc/machine-id".to_owned())
 }
 
 /// Opens an empty file of that name. What the image has there goes if it is no plain file: a

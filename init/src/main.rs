@@ -10,6 +10,9 @@
 //! the request and the container is made after the thaw (see [`flow`]); what the container changed
 //! leaves the machine before the exit code (see [`export`]).
 //!
+//! A machine can also freeze while the container runs: then it stands still, and goes on after the
+//! thaw as one of many (see [`pauses`], [`standstill`] and [`hooks`]).
+//!
 //! Before the freeze every failure goes to the kernel log and powers the machine off; after it,
 //! to the host as a `Failed` frame.
 
@@ -18,6 +21,7 @@
 mod accounts;
 mod agent;
 mod capability;
+mod connections;
 mod container;
 mod control;
 mod dev;
@@ -27,6 +31,7 @@ mod export;
 mod flow;
 mod freeze;
 mod helper;
+mod hooks;
 mod host_mounts;
 mod identity;
 mod image;
@@ -36,11 +41,15 @@ mod memory;
 mod mount;
 mod mounts;
 mod network;
+mod pauses;
 mod ports;
+mod processes;
 mod program;
+mod readiness;
 mod relay;
 mod renew;
 mod spawn;
+mod standstill;
 mod streams;
 mod terminal;
 mod volumes;
@@ -68,7 +77,8 @@ fn boot() -> Result<(), Error> {
     let thaw = renew::Devices::open()?;
     let (our_ends, streams) = streams::pipes()?;
     let relay = relay::Relay::new(our_ends, host_ends);
-    let guest = flow::Guest { control, thaw, streams, relay };
+    let notify = readiness::NotifySocket::open()?;
+    let guest = flow::Guest { control, thaw, streams, relay, notify };
     match flow::root_comes_at_start() {
         true => guest.freeze_then_make_container(),
         false => guest.make_container_then_freeze(),

@@ -84,14 +84,15 @@ fn retry<T>(mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
     })
 }
 
-/// Waits until `file` has something to read or its host side closes, at most for `limit`.
+/// Waits until `file` has something to read or its host side closes, at most for `limit`; whether
+/// one of the two happened.
 ///
 /// # Errors
 /// If the kernel refuses to poll.
-pub(crate) fn wait_readable(file: impl AsFd, limit: Duration) -> Result<(), Error> {
+pub(crate) fn wait_readable(file: impl AsFd, limit: Duration) -> Result<bool, Error> {
     let limit = Timespec::try_from(limit).unwrap_or_default();
     rustix::event::poll(&mut [PollFd::new(&file, PollFlags::IN)], Some(&limit))
-        .map(|_| ())
+        .map(|ready| ready > 0)
         .during(|| "wait for a port".to_owned())
 }
 

@@ -7,15 +7,17 @@
 
 use crate::control::ControlPort;
 use crate::error::{Context, Error};
+use crate::pauses::{Pauses, Resumed};
 use crate::ports::HostEnds;
 use crate::spawn::Child;
 use crate::streams::OurEnds;
 use crate::terminal;
 use lithify_control::Frame;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// The driver copies each write into one piece of contiguous memory; this much it can find on
 /// a fragmented machine too.
@@ -35,6 +37,15 @@ pub(crate) struct Relay {
 
 const STDIN: usize = 0;
 
+/// How a relay ends.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The container has ended with this code.
+    Exited(u32),
+    /// The container could not go on after a thaw; one line for the user.
+    Failed(String),
+}
+
 impl Relay {
     /// Joins pipes and ports.
     pub(crate) fn new(pipes: OurEnds, ports: HostEnds) -> Self {
@@ -46,33 +57,50 @@ impl Relay {
         Self { streams, masters: pipes.terminal, terminal: None }
     }
 
-    /// Relays bytes and signals until the container has ended and all it wrote is with the host.
-    /// Its exit code.
+    /// Relays bytes and signals until the container has ended and all it wrote is with the host. The
+    /// machine freezes in here as often as `pauses` says.
     ///
     /// # Errors
     /// If polling fails or the host sends what is no frame.
-    pub(crate) fn run(&mut self, child: &Child, control: &mut ControlPort) -> Result<u32, Error> {
+    pub(crate) fn run(
+        &mut self,
+        child: &Child,
+        control: &mut ControlPort,
+        mut pauses: Pauses<'_>,
+    ) -> Result<End, Error> {
         self.adopt_terminal()?;
         let mut host_listens = true;
         let mut code = None;
         loop {
             // The first may have arrived in one read with the start request.
             while let Some(frame) = control.next_frame()? {
-                self.obey(&frame, child);
+                self.obey(&frame, child, &mut pauses);
             }
             if let (Some(code), true) = (code, self.is_finished()) {
-                return Ok(code);
+                return Ok(End::Exited(code));
+            }
+            if code.is_none() && pauses.is_due(child) {
+                match pauses.pause(child, control, || self.flush())? {
+                    Ok(resumed) => self.resume(&resumed, child, &mut pauses),
+                    Err(failure) => return Ok(End::Failed(failure)),
+                }
             }
             let [stdin, stdout, stderr] = self.streams.each_ref().map(Stream::interest);
             let child_end = code.is_none().then(|| (child.as_fd(), PollFlags::IN));
             let frames = host_listens.then(|| (control.as_fd(), PollFlags::IN));
-            let [streams @ .., child_end, frames] =
-                wait([stdin, stdout, stderr, child_end, frames])?;
+            let hooks = pauses.hooks().map(|hooks| (hooks, PollFlags::IN));
+            let [streams @ .., child_end, frames, hooks] =
+                wait([stdin, stdout, stderr, child_end, frames, hooks], pauses.patience())?;
             for (stream, ready) in self.streams.iter_mut().zip(streams) {
                 stream.advance(ready);
             }
             if !frames.is_empty() {
                 host_listens = control.fill()?;
+            }
+            if !hooks.is_empty()
+                && let Err(failure) = pauses.end_hooks()
+            {
+                return Ok(End::Failed(failure));
             }
             if !child_end.is_empty() {
                 code = Some(child.wait()?);
@@ -94,9 +122,33 @@ impl Relay {
         Ok(())
     }
 
+    /// Moves output as far as the host takes it. Input stays with the host: the next one has its own.
+    fn flush(&mut self) -> Result<(), Error> {
+        loop {
+            let [_, stdout, stderr] = self.streams.each_ref().map(Stream::interest);
+            let ready = wait([stdout, stderr], Some(Duration::ZERO))?;
+            if ready.iter().all(PollFlags::is_empty) {
+                return Ok(());
+            }
+            for (stream, ready) in self.streams[STDIN + 1..].iter_mut().zip(ready) {
+                stream.advance(ready);
+            }
+        }
+    }
+
+    fn resume(&self, resumed: &Resumed, child: &Child, pauses: &mut Pauses<'_>) {
+        for frame in &resumed.frames {
+            self.obey(frame, child, pauses);
+        }
+        if let Some(size) = resumed.terminal {
+            self.obey(&Frame::Resize(size), child, pauses);
+        }
+    }
+
     /// Does what the host asks for while the container runs.
-    fn obey(&self, frame: &Frame, child: &Child) {
+    fn obey(&self, frame: &Frame, child: &Child, pauses: &mut Pauses<'_>) {
         match (frame, &self.terminal) {
+            (Frame::Settle, _) => pauses.ask(),
             (Frame::Signal(number), _) => child.signal(*number),
             (Frame::Resize(size), Some(master)) => {
                 // A terminal that everybody has closed has no size that matters.
@@ -113,12 +165,17 @@ impl Relay {
 
 type Interest<'a> = Option<(BorrowedFd<'a>, PollFlags)>;
 
-/// What happened to each, nothing where there was no interest. Blocks until something has.
-fn wait<const N: usize>(interests: [Interest<'_>; N]) -> Result<[PollFlags; N], Error> {
+/// What happened to each, nothing where there was no interest. Blocks until something has, or for
+/// this long.
+fn wait<const N: usize>(
+    interests: [Interest<'_>; N],
+    patience: Option<Duration>,
+) -> Result<[PollFlags; N], Error> {
+    let patience = patience.map(|patience| Timespec::try_from(patience).unwrap_or_default());
     let active = interests.iter().flatten();
     let mut polled: Vec<PollFd<'_>> =
         active.map(|&(fd, flags)| PollFd::from_borrowed_fd(fd, flags)).collect();
-    match rustix::event::poll(&mut polled, None) {
+    match rustix::event::poll(&mut polled, patience.as_ref()) {
         Err(Errno::INTR) => return Ok([PollFlags::empty(); N]),
         polled => polled.during(|| "wait for streams".to_owned())?,
     };

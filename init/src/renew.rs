@@ -1,7 +1,7 @@
 //! What a thawed machine must not share with its siblings: the time and all randomness.
 
 use crate::error::{Context, Error};
-use lithify_control::{StartRequest, THAW_ENTROPY_LEN};
+use lithify_control::THAW_ENTROPY_LEN;
 use rustix::fs::{Mode, OFlags};
 use rustix::time::{ClockId, Timespec};
 use std::os::fd::OwnedFd;
@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 const NANOSECONDS: u64 = 1_000_000_000;
 
 /// Devices opened before the freeze.
+#[derive(Debug)]
 pub(crate) struct Devices {
     random: OwnedFd,
 }
@@ -29,10 +30,13 @@ impl Devices {
     ///
     /// # Errors
     /// If the time is out of the kernel's range, or the kernel refuses.
-    pub(crate) fn renew(&self, request: &StartRequest) -> Result<(), Error> {
-        rustix::time::clock_settime(ClockId::Realtime, timespec(request.realtime_ns))
-            .during(|| format!("set the clock to {} ns", request.realtime_ns))?;
-        let entropy: [u8; THAW_ENTROPY_LEN] = request.entropy;
+    pub(crate) fn renew(
+        &self,
+        realtime_ns: u64,
+        entropy: [u8; THAW_ENTROPY_LEN],
+    ) -> Result<(), Error> {
+        rustix::time::clock_settime(ClockId::Realtime, timespec(realtime_ns))
+            .during(|| format!("set the clock to {realtime_ns} ns"))?;
         crate::ioctl::renew_randomness(&self.random, entropy)
             .during(|| "reseed the random number generator".to_owned())
     }

@@ -75,6 +75,11 @@ extern "C" fn enter(argument: *mut c_void) -> c_int {
 }
 
 impl Child {
+    /// Its number in init's namespace.
+    pub(crate) fn pid(&self) -> c_int {
+        self.pid
+    }
+
     /// Delivers a signal; a number that is none is dropped, as is one for a process that ended.
     ///
     /// The kernel spares the first process of a namespace the default action of signals, so a
