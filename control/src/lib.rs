@@ -8,6 +8,7 @@
 
 mod boot;
 mod frame;
+pub mod kernel_log;
 mod mount;
 mod network;
 mod overrides;
@@ -17,7 +18,7 @@ mod terminal;
 mod warm;
 pub mod wire;
 
-pub use boot::{BootConfig, ENTROPY_SEED_LEN};
+pub use boot::{BootConfig, ENTROPY_SEED_LEN, MAX_MEMORY_BYTES};
 pub use frame::{Frame, FrameReader, MAX_FRAME_LEN};
 pub use mount::{Mount, MountKind, Volume};
 pub use network::Network;

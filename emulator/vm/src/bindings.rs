@@ -126,9 +126,11 @@ impl Messages {
         self.0.borrow_mut().tail = VecDeque::new();
     }
 
-    /// The last messages.
-    pub(crate) fn tail(&self) -> Vec<u8> {
-        self.0.borrow().tail.iter().copied().collect()
+    /// The last messages, without what could steer a terminal.
+    pub(crate) fn tail(&self) -> String {
+        let bytes: Vec<u8> = self.0.borrow().tail.iter().copied().collect();
+        let text = String::from_utf8_lossy(&bytes);
+        text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
     }
 }
 

@@ -82,9 +82,10 @@ pub(crate) fn boot() -> Result<Frozen, BootFailure> {
         },
     })?;
     run_until_ready(&mut machine, &session)?;
+    let BootConfig { process, memory_bytes, warm, .. } = config;
     let mut frozen =
-        Frozen { machine, session, handles, process: config.process, stage: Stage::Empty };
-    if let Some(warm) = config.warm {
+        Frozen { machine, session, handles, process, memory_bytes, stage: Stage::Empty };
+    if let Some(warm) = warm {
         warm::start(&mut frozen, &warm)?;
     }
     Ok(frozen)

@@ -12,6 +12,7 @@
 
 mod bindings;
 mod boot;
+mod crash;
 mod events;
 mod files;
 mod imports;
@@ -35,6 +36,8 @@ struct Frozen {
     session: Session,
     handles: run::Handles,
     process: ImageProcess,
+    /// The guest's RAM.
+    memory_bytes: u64,
     stage: Stage,
 }
 

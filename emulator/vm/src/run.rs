@@ -11,7 +11,7 @@ use crate::rom::Rom;
 use crate::session::Progress;
 use crate::wasi;
 use crate::{Frozen, Stage};
-use crate::{files, request};
+use crate::{crash, files, request};
 
 /// Parts of the bindings that learn about the thaw.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ fn run_with(mut frozen: Frozen, overrides: Result<Overrides, WireError>) -> End 
 
 /// Joins the machine to this host, and tells the guest what it is to do.
 fn thaw(frozen: &mut Frozen, overrides: Result<Overrides, WireError>) -> Result<(), RequestError> {
-    let Frozen { machine, session, handles, process, stage } = frozen;
+    let Frozen { machine, session, handles, process, stage, .. } = frozen;
     let overrides = overrides?;
     handles.messages.thaw(overrides.kernel_log);
     let files = files::find();
@@ -111,7 +111,7 @@ fn fail(why: &str) -> u32 {
 /// Runs the machine until its container is done and all output is delivered: its exit code; none if
 /// the machine is to be kept, with the container standing still in it.
 fn carry(frozen: &mut Frozen, mut events: Events) -> Option<u32> {
-    let Frozen { machine, session, handles, .. } = frozen;
+    let Frozen { machine, session, handles, memory_bytes, .. } = frozen;
     loop {
         if let Err(error) = events.forward(session) {
             return Some(fail(&format!("the runner's events: {error}")));
@@ -122,7 +122,10 @@ fn carry(frozen: &mut Frozen, mut events: Events) -> Option<u32> {
             // What the host has not taken, the next one will get.
             Progress::Settled => return None,
             _ if machine.has_pending_output() => {}
-            Progress::Exited(code) => return Some(code),
+            Progress::Exited(code) => {
+                explain(code, &handles.messages, *memory_bytes);
+                return Some(code);
+            }
             Progress::Failed { code, message } => {
                 wasi::report(&String::from_utf8_lossy(&message));
                 return Some(code);
@@ -132,7 +135,9 @@ fn carry(frozen: &mut Frozen, mut events: Events) -> Option<u32> {
         match status {
             Status::Running => {}
             Status::Idle { wake_ns } => wait(machine, &events, wake_ns),
-            Status::Halted(halt) => return Some(halted(halt, &handles.messages)),
+            Status::Halted(halt) => {
+                return Some(halted(halt, &handles.messages, *memory_bytes));
+            }
         }
     }
 }
@@ -144,11 +149,18 @@ fn wait(machine: &Machine, events: &Events, wake_ns: Option<u64>) {
     wasi::wait(input, events.file(), wake_ns.unwrap_or(longest).min(longest));
 }
 
-fn halted(halt: Halt, messages: &Messages) -> u32 {
-    wasi::print_error(&messages.tail());
-    fail(match halt {
-        Halt::Shutdown => "the guest powered off without an exit code",
-        Halt::Reboot => "the guest's kernel stopped (its last messages are above)",
-        Halt::Failure => "the guest's system failed (its last messages are above)",
-    })
+/// Says why a program may have failed that could not.
+fn explain(code: u32, messages: &Messages, memory_bytes: u64) {
+    if code != 0
+        && let Some(why) = crash::out_of_memory(&messages.tail(), memory_bytes)
+    {
+        wasi::report(&why);
+    }
+}
+
+fn halted(halt: Halt, messages: &Messages, memory_bytes: u64) -> u32 {
+    let log = messages.tail();
+    let (lines, reason) = crash::report(halt, &log, memory_bytes);
+    wasi::print_error(lines.as_bytes());
+    fail(&reason)
 }
