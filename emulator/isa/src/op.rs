@@ -133,6 +133,14 @@ impl OpCode {
         matches!(self, Self::Jal | Self::Jalr | Self::Next | Self::System | Self::Illegal)
     }
 
+    /// Whether this stores to memory.
+    #[must_use]
+    pub fn writes_memory(self) -> bool {
+        let store = matches!(self, Self::Store8 | Self::Store16 | Self::Store32 | Self::Store64);
+        let atomic = Self::ScW <= self && self <= Self::AmoMaxuD;
+        store || atomic || matches!(self, Self::StoreF32 | Self::StoreF64)
+    }
+
     /// Whether this is a conditional branch.
     #[must_use]
     pub fn is_branch(self) -> bool {

@@ -71,7 +71,8 @@ pub struct Layout {
     pub frm: u32,
     /// `u8`: 1 if float instructions may run without asking the architecture.
     pub float_ready: u32,
-    /// `u64`: physical address of the last load-reserved, `u64::MAX` if there is none.
+    /// `u64`: host address of the last load-reserved, `u64::MAX` if there is none. A guest page has
+    /// one host page, for ever.
     pub reservation: u32,
     /// `u32`: translated functions on the host's stack.
     pub depth: u32,
@@ -127,15 +128,72 @@ impl Layout {
     }
 }
 
-/// The table of translated code, little-endian, that a build appends to the linear memory: a `u32` count
-/// of pages, a `u32` of zero, [`PageRecord`](table::PageRecord)s sorted by hash, then all [`EntryRecord`](table::EntryRecord)s.
+/// The table of translated code, which a build hands to the emulator before the freeze. Little-endian: a
+/// `u32` count of pages, a `u32` of zero, [`PageRecord`](table::PageRecord)s sorted by hash, then all
+/// [`EntryRecord`](table::EntryRecord)s.
 pub mod table {
-    /// Bytes of the counts in front.
-    pub const HEADER_SIZE: usize = 8;
+    const HEADER_SIZE: usize = 8;
+    const PAGE_SIZE: usize = 24;
+    const ENTRY_SIZE: usize = 8;
+
+    /// The table's bytes.
+    #[must_use]
+    pub fn encode(pages: &[PageRecord], entries: &[EntryRecord]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend((pages.len() as u32).to_le_bytes());
+        bytes.extend([0; 4]);
+        for PageRecord { hash, first, len } in pages {
+            hash.iter().for_each(|half| bytes.extend(half.to_le_bytes()));
+            bytes.extend(first.to_le_bytes());
+            bytes.extend(len.to_le_bytes());
+        }
+        for EntryRecord { offset, entry, function } in entries {
+            bytes.extend(offset.to_le_bytes());
+            bytes.extend(entry.to_le_bytes());
+            bytes.extend(function.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// The inverse of [`encode`]; `None` if a length or order is wrong.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<(Vec<PageRecord>, Vec<EntryRecord>)> {
+        let (header, rest) = bytes.split_first_chunk::<HEADER_SIZE>()?;
+        let count = u64::from_le_bytes(*header);
+        let pages_len = usize::try_from(count.checked_mul(PAGE_SIZE as u64)?).ok()?;
+        let (pages, entries) = rest.split_at_checked(pages_len)?;
+        let (pages, _) = pages.as_chunks::<PAGE_SIZE>();
+        let (entries, []) = entries.as_chunks::<ENTRY_SIZE>() else { return None };
+        let pages: Vec<_> = pages.iter().map(PageRecord::parse).collect();
+        let entries: Vec<_> = entries.iter().map(EntryRecord::parse).collect();
+        let inside = |page: &PageRecord| {
+            let end = u64::from(page.first) + u64::from(page.len);
+            end <= entries.len() as u64
+        };
+        let good = pages.is_sorted_by_key(|page| page.hash) && pages.iter().all(inside);
+        good.then_some((pages, entries))
+    }
+
+    fn word(bytes: &[u8]) -> u64 {
+        bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+    }
+
+    impl PageRecord {
+        fn parse(bytes: &[u8; PAGE_SIZE]) -> Self {
+            let hash = [word(&bytes[..8]), word(&bytes[8..16])];
+            Self { hash, first: word(&bytes[16..20]) as u32, len: word(&bytes[20..]) as u32 }
+        }
+    }
+
+    impl EntryRecord {
+        fn parse(bytes: &[u8; ENTRY_SIZE]) -> Self {
+            let [offset, entry] = [word(&bytes[..2]) as u16, word(&bytes[2..4]) as u16];
+            Self { offset, entry, function: word(&bytes[4..]) as u32 }
+        }
+    }
 
     /// A page with translated code.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-    #[repr(C)]
     pub struct PageRecord {
         /// [`page_hash`](super::page_hash) of its content.
         pub hash: [u64; 2],
@@ -147,7 +205,6 @@ pub mod table {
 
     /// A place where translated code may be entered; a page's are sorted by offset.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-    #[repr(C)]
     pub struct EntryRecord {
         /// Byte offset of the guest instruction in its page.
         pub offset: u16,
@@ -174,4 +231,29 @@ pub fn page_hash(page: &[u8; PAGE_SIZE]) -> [u64; 2] {
         b ^= b >> 32;
     }
     [a ^ a >> 32, b ^ b >> 29]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table::{EntryRecord, PageRecord, encode, parse};
+
+    #[test]
+    fn tables_are_read_back_and_damage_is_refused() {
+        let pages = [
+            PageRecord { hash: [1, 2], first: 0, len: 1 },
+            PageRecord { hash: [1, 1 << 63], first: 1, len: 2 },
+        ];
+        let entry = |offset| EntryRecord { offset, entry: 7, function: 0x0123_4567 };
+        let entries = [entry(0), entry(2), entry(4094)];
+        let bytes = encode(&pages, &entries);
+        assert_eq!(parse(&bytes), Some((pages.to_vec(), entries.to_vec())));
+        for len in 0..bytes.len() {
+            assert_eq!(parse(&bytes[..len]), None, "{len} bytes");
+        }
+        let unsorted = encode(&[pages[1], pages[0]], &entries);
+        assert_eq!(parse(&unsorted), None);
+        let mut endless = bytes.clone();
+        endless[4..8].fill(0xff);
+        assert_eq!(parse(&endless), None);
+    }
 }

@@ -3,12 +3,20 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::mem::offset_of;
 
+use lithify_isa::translation::{
+    JUMP_ENTRIES, JUMP_ENTRY, JUMP_ENTRY_SIZE, JUMP_FUNCTION, JUMP_GENERATION, JUMP_KEY,
+};
 use lithify_isa::{Op, OpCode};
 
+use crate::arena::PAGE_SIZE;
+use crate::core::address;
 use crate::fuse::Code;
+use crate::pages::{Page, PageCode, Translations};
+use crate::profile::Counters;
 
-/// Most instructions in a block: bounds how late an interrupt can be.
+/// Most instructions in a block.
 pub(crate) const MAX_BLOCK_LEN: usize = 64;
 
 /// Steps kept before everything is dropped and decoded again (32 MiB): a guest that runs ever new
@@ -21,9 +29,6 @@ const CHUNK_STEPS: usize = 8192;
 /// Branches in a block: behind one that is not taken the block goes on, so that code behind the
 /// next ones is decoded in vain, and again for blocks that start there.
 pub(crate) const MAX_BRANCHES: usize = 3;
-
-/// Entries of the jump cache, direct-mapped by the program counter.
-const JUMPS: usize = 4096;
 
 /// Number of a block; see the constants for those that are not blocks.
 pub(crate) type BlockId = u32;
@@ -47,7 +52,8 @@ pub(crate) struct Step {
     pub(crate) pc: u16,
     pub(crate) imm: i32,
     /// Jumps and branches: the block they lead to, once it is known and if it is on the same page.
-    /// Others: how many instructions of the block come before.
+    /// Entries to translated code: which of the function's. Others: how many instructions of the
+    /// block come before.
     extra: Cell<u32>,
 }
 
@@ -70,6 +76,23 @@ impl Step {
         }
     }
 
+    /// A step that is no instruction, at page offset `pc`.
+    pub(crate) fn special(code: Code, pc: u16, what: u32, extra: u32) -> Self {
+        let imm = what.cast_signed();
+        Self { code, rd: 0, rs1: 0, rs2: 0, rs3: 0, pc, imm, extra: Cell::new(extra) }
+    }
+
+    /// [`Code::Translated`]: the function and its entry. [`Code::Count`]: the counter.
+    #[inline(always)]
+    pub(crate) fn operands(&self) -> (u32, u32) {
+        (self.imm.cast_unsigned(), self.extra.get())
+    }
+
+    /// Bytes of an instruction that writes to memory.
+    pub(crate) fn length(&self) -> u8 {
+        self.rs3
+    }
+
     /// Instructions that have retired when the block is left by this jump or branch.
     #[inline(always)]
     pub(crate) fn retired(&self) -> u8 {
@@ -90,18 +113,39 @@ impl Step {
 
 const _: () = assert!(MAX_BLOCK_LEN < u8::MAX as usize, "a step counts them in a byte");
 
-/// Where a jump leads.
+/// Where a jump leads. Translated code reads it.
 #[derive(Debug, Clone, Copy)]
+#[repr(C)]
 pub(crate) struct Jump {
     /// The program counter, whose lowest bit is always clear, with the view in that bit.
     key: u64,
     generation: u32,
+    /// The translated function that can be entered there, 0 if there is none.
+    function: u32,
+    /// Which of its entries.
+    entry: u32,
     pub(crate) block: BlockId,
     /// The block's first step.
     pub(crate) steps: *const Step,
 }
 
-const NO_JUMP: Jump = Jump { key: 0, generation: 0, block: UNRESOLVED, steps: std::ptr::null() };
+const _: () = assert!(
+    size_of::<Jump>() == JUMP_ENTRY_SIZE
+        && offset_of!(Jump, key) == JUMP_KEY
+        && offset_of!(Jump, generation) == JUMP_GENERATION
+        && offset_of!(Jump, function) == JUMP_FUNCTION
+        && offset_of!(Jump, entry) == JUMP_ENTRY,
+    "translated code looks here"
+);
+
+const NO_JUMP: Jump = Jump {
+    key: 0,
+    generation: 0,
+    function: 0,
+    entry: 0,
+    block: UNRESOLVED,
+    steps: std::ptr::null(),
+};
 
 /// Fibonacci hashing: keys are addresses of a guest that can only slow down itself.
 #[derive(Debug, Default)]
@@ -128,7 +172,7 @@ impl Hasher for AddressHasher {
     }
 }
 
-type AddressMap<K, V> = HashMap<K, V, BuildHasherDefault<AddressHasher>>;
+pub(crate) type AddressMap<K, V> = HashMap<K, V, BuildHasherDefault<AddressHasher>>;
 
 /// All decoded blocks.
 #[derive(Debug)]
@@ -136,8 +180,10 @@ pub(crate) struct CodeCache {
     /// First step of each block; the last one leads out of it.
     blocks: Vec<*const Step>,
     by_address: AddressMap<u64, BlockId>,
-    /// Addresses of the blocks on each page.
-    by_page: AddressMap<usize, Vec<u64>>,
+    /// RAM pages with decoded blocks.
+    pages: AddressMap<usize, Page>,
+    translations: Translations,
+    counters: Option<Box<Counters>>,
     chunks: Vec<Vec<Step>>,
     straddle: Box<[Step; 2]>,
     jumps: Box<[Jump]>,
@@ -152,9 +198,11 @@ impl CodeCache {
         let mut cache = Self {
             blocks: Vec::new(),
             by_address: AddressMap::default(),
-            by_page: AddressMap::default(),
+            pages: AddressMap::default(),
+            translations: Translations::default(),
+            counters: None,
             chunks: Vec::new(),
-            jumps: vec![NO_JUMP; JUMPS].into(),
+            jumps: vec![NO_JUMP; JUMP_ENTRIES].into(),
             straddle,
             generation: 1,
             view: 0,
@@ -184,7 +232,7 @@ impl CodeCache {
     /// The block at virtual address `pc`, if it ran since the last change of the address space.
     #[inline(always)]
     pub(crate) fn jump(&self, pc: u64) -> Option<&Jump> {
-        let jump = &self.jumps[(pc >> 1) as usize % JUMPS];
+        let jump = &self.jumps[(pc >> 1) as usize % JUMP_ENTRIES];
         let hit = jump.key == pc | self.view && jump.generation == self.generation;
         hit.then_some(jump)
     }
@@ -192,8 +240,43 @@ impl CodeCache {
     /// Remembers that `pc` is `block` in this address space.
     pub(crate) fn remember_jump(&mut self, pc: u64, block: BlockId) {
         let (key, steps) = (pc | self.view, self.steps(block));
-        self.jumps[(pc >> 1) as usize % JUMPS] =
-            Jump { key, generation: self.generation, block, steps };
+        // SAFETY: a block has a first step.
+        let first = unsafe { &*steps };
+        let translated = first.code == Code::Translated;
+        let (function, entry) = if translated { first.operands() } else { (0, 0) };
+        self.jumps[(pc >> 1) as usize % JUMP_ENTRIES] =
+            Jump { key, generation: self.generation, function, entry, block, steps };
+    }
+
+    /// Addresses of the jump cache, of its generation and of the view.
+    pub(crate) fn layout(&self) -> (u32, u32, u32) {
+        (address(&*self.jumps), address(&self.generation), address(&self.view))
+    }
+
+    /// Looks up translated code in `table` from now on; what is decoded is dropped.
+    pub(crate) fn translate(&mut self, table: Translations) -> impl Iterator<Item = usize> {
+        self.translations = table;
+        self.flush()
+    }
+
+    /// Counts executions of blocks from now on; what is decoded is dropped.
+    pub(crate) fn count_blocks(&mut self) -> impl Iterator<Item = usize> {
+        self.counters = Some(Box::default());
+        self.flush()
+    }
+
+    /// The counts so far.
+    pub(crate) fn counters(&mut self) -> Option<&mut Counters> {
+        self.counters.as_deref_mut()
+    }
+
+    /// RAM page `page`, which holds `bytes`, for the decoder.
+    pub(crate) fn of_page(&mut self, page: usize, bytes: &[u8; PAGE_SIZE]) -> PageCode<'_> {
+        let Self { pages, translations, counters, .. } = self;
+        let page = pages
+            .entry(page)
+            .or_insert_with(|| Page::new(page, bytes, translations, counters.as_deref_mut()));
+        PageCode::new(page, translations, counters.as_deref_mut())
     }
 
     /// Keeps the jumps of privileged code and of user code apart.
@@ -215,13 +298,16 @@ impl CodeCache {
         self.by_address.get(&address).copied()
     }
 
-    /// Keeps the decoded `steps` of the code at `address` on RAM page `page`.
+    /// Keeps the decoded `steps` of the code at `address` on RAM page `page`, for which
+    /// [`of_page`](Self::of_page) was asked.
     pub(crate) fn insert(&mut self, address: u64, page: usize, steps: &[Step]) -> BlockId {
         let id = BlockId::try_from(self.blocks.len()).expect("bounded by MAX_STEPS");
         let steps = self.store(steps);
         self.blocks.push(steps);
         self.by_address.insert(address, id);
-        self.by_page.entry(page).or_default().push(address);
+        if let Some(page) = self.pages.get_mut(&page) {
+            page.blocks.push(address);
+        }
         id
     }
 
@@ -240,7 +326,11 @@ impl CodeCache {
     /// Makes `op` the straddling block.
     pub(crate) fn set_straddle(&mut self, op: &Op) -> BlockId {
         // The instruction ends two bytes into the next page.
-        *self.straddle = [Step::new(op, 0), next(0x1002, 1)];
+        let mut step = Step::new(op, 0);
+        if op.code.writes_memory() {
+            step.rs3 = 4;
+        }
+        *self.straddle = [step, next(0x1002, 1)];
         STRADDLE
     }
 
@@ -255,7 +345,7 @@ impl CodeCache {
     /// the store that made them stale may be in one of them. Links lead to them from this page
     /// only.
     pub(crate) fn drop_page(&mut self, page: usize) {
-        for address in self.by_page.remove(&page).unwrap_or_default() {
+        for address in self.pages.remove(&page).map_or(Vec::new(), |page| page.blocks) {
             self.by_address.remove(&address);
         }
         self.forget_jumps();
@@ -273,7 +363,7 @@ impl CodeCache {
         self.step_count = 0;
         self.reset_blocks();
         self.forget_jumps();
-        std::mem::take(&mut self.by_page).into_keys()
+        std::mem::take(&mut self.pages).into_keys()
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::rc::Rc;
 
-use lithify_isa::{Op, OpCode, SINK};
+use lithify_isa::translation::Layout;
 
 use crate::arch::{Access, Arch, Trap};
 use crate::arena::PAGE_SIZE;
 use crate::bus::{GuestMemory, GuestPhysAddr};
-use crate::code::{BlockId, CodeCache, MAX_BLOCK_LEN, MAX_BRANCHES, Step, next};
+use crate::code::{BlockId, CodeCache};
+use crate::decode::{decode_page, is_whole};
 use crate::float::Flags;
-use crate::fuse::fuse;
+use crate::pages::{Call, Translations};
 use crate::ram::Ram;
 use crate::time::Timekeeper;
 use crate::tlb::Tlb;
@@ -54,7 +55,10 @@ pub enum Halt {
 /// Slots of a register file: any `u8` numbers one, so no access needs a check.
 pub(crate) const SLOTS: usize = 256;
 
-/// One hart.
+/// [`Core::reservation`] when there is none.
+pub(crate) const NO_RESERVATION: u64 = u64::MAX;
+
+/// One hart. Translated code reaches into it (see [`Layout`]).
 #[derive(Debug)]
 pub(crate) struct Core<A: Arch> {
     pub(crate) x: [u64; SLOTS],
@@ -65,8 +69,8 @@ pub(crate) struct Core<A: Arch> {
     /// Whether float instructions may run without asking [`Arch::prepare_float`].
     pub(crate) float_ready: bool,
     pub(crate) pc: u64,
-    /// Physical address of the last load-reserved.
-    pub(crate) reservation: Option<u64>,
+    /// Host address of the last load-reserved: a guest page has one slot, for ever.
+    pub(crate) reservation: u64,
     pub(crate) tlb: Tlb,
     pub(crate) ram: Ram,
     pub(crate) code: CodeCache,
@@ -80,6 +84,17 @@ pub(crate) struct Core<A: Arch> {
     /// Retired instructions once all of the budget is used.
     limit: u64,
     pause: Option<Pause>,
+    /// How to call translated code, if there is any.
+    call: Option<Call>,
+    /// Translated functions on the host's stack.
+    depth: u32,
+    /// Instructions that translated code has retired.
+    pub(crate) translated: u64,
+}
+
+/// Address in linear memory; cut off on hosts with longer ones, where nothing is translated.
+pub(crate) fn address<T: ?Sized>(of: &T) -> u32 {
+    std::ptr::from_ref(of).cast::<u8>() as usize as u32
 }
 
 impl<A: Arch> Core<A> {
@@ -91,7 +106,7 @@ impl<A: Arch> Core<A> {
             frm: 0,
             float_ready: false,
             pc: 0,
-            reservation: None,
+            reservation: NO_RESERVATION,
             tlb: Tlb::new(),
             ram,
             code: CodeCache::new(),
@@ -102,6 +117,27 @@ impl<A: Arch> Core<A> {
             parked: 0,
             limit: 0,
             pause: None,
+            call: None,
+            depth: 0,
+            translated: 0,
+        }
+    }
+
+    /// Where translated code finds what it uses.
+    pub(crate) fn layout(&self) -> Layout {
+        let (jumps, jump_generation, view) = self.code.layout();
+        Layout {
+            x: address(&self.x),
+            f: address(&self.f),
+            budget: address(&self.budget),
+            fflags: address(&self.fflags),
+            frm: address(&self.frm),
+            float_ready: address(&self.float_ready),
+            reservation: address(&self.reservation),
+            depth: address(&self.depth),
+            jumps,
+            jump_generation,
+            view,
         }
     }
 
@@ -122,7 +158,7 @@ impl<A: Arch> Core<A> {
         self.time.now_ns(self.instret())
     }
 
-    /// Makes the interpreter look up at the end of the current block.
+    /// Makes the interpreter look up at the next stop.
     pub(crate) fn park(&mut self) {
         if self.budget > 0 {
             self.parked += self.budget;
@@ -130,7 +166,7 @@ impl<A: Arch> Core<A> {
         }
     }
 
-    /// Makes [`run`](Self::run) return at the end of the current block.
+    /// Makes [`run`](Self::run) return at the next stop.
     pub(crate) fn pause(&mut self, why: Pause) {
         if !matches!(self.pause, Some(Pause::Halted(_))) {
             self.pause = Some(why);
@@ -138,7 +174,9 @@ impl<A: Arch> Core<A> {
         self.park();
     }
 
-    /// Executes about `granted` instructions.
+    /// Executes about `granted` instructions: up to the first stop behind them. Stops are taken
+    /// branches, jumps, page ends, the architecture's instructions and exceptions. They depend on
+    /// nothing but the instructions, whatever is decoded or translated when.
     pub(crate) fn run(&mut self, granted: u64) -> Pause {
         self.limit = self.instret() + granted;
         self.budget = granted as i64;
@@ -154,12 +192,40 @@ impl<A: Arch> Core<A> {
             A::take_interrupt(self);
             match self.block_at(self.pc) {
                 Ok(block) => self.execute(block),
-                Err(trap) => {
-                    self.budget -= 1;
-                    A::enter_trap(self, trap, self.pc);
-                }
+                Err(trap) => self.fail_fetch(self.pc, trap),
             }
         }
+    }
+
+    /// The instruction at `pc` cannot be fetched, which counts as one.
+    #[cold]
+    pub(crate) fn fail_fetch(&mut self, pc: u64, trap: Trap) {
+        self.budget -= 1;
+        A::enter_trap(self, trap, pc);
+    }
+
+    /// Looks up translated code in `table` from now on, and calls it by `call`.
+    pub(crate) fn translate(&mut self, table: Translations, call: Call) {
+        self.call = Some(call);
+        for page in self.code.translate(table) {
+            self.ram.set_code(page, false);
+        }
+    }
+
+    /// Counts executions of blocks from now on.
+    pub(crate) fn count_blocks(&mut self) {
+        for page in self.code.count_blocks() {
+            self.ram.set_code(page, false);
+        }
+    }
+
+    /// Calls a translated function; returns where it got to.
+    #[inline(always)]
+    pub(crate) fn call_translated(&mut self, function: u32, page: u64, entry: u32) -> u64 {
+        let call = self.call.expect("set together with the table that names functions");
+        let tlb = self.tlb.current();
+        // SAFETY: the table names functions that obey the contract; they get all they work on.
+        unsafe { call(function, std::ptr::from_mut(self).cast(), tlb, page, entry) }
     }
 
     /// The decoded block at virtual address `pc`.
@@ -183,12 +249,12 @@ impl<A: Arch> Core<A> {
         let fault = A::access_fault(pc, Access::Execute);
         let page = self.ram.page_index(address).ok_or(fault)?;
         let bytes = self.ram.bytes(page);
-        let mut steps = decode_page::<A>(bytes, address as usize % PAGE_SIZE);
-        if steps.is_empty() {
+        let start = address as usize % PAGE_SIZE;
+        if !is_whole::<A>(bytes, start) {
             let first = [bytes[PAGE_SIZE - 2], bytes[PAGE_SIZE - 1]];
             return self.decode_straddle(pc, first).map(Decoded::Straddle);
         }
-        fuse(&mut steps);
+        let steps = decode_page::<A>(bytes, start, &mut self.code.of_page(page, bytes));
         if !self.ram.has_code(page) {
             self.ram.set_code(page, true);
             let host = self.ram.page(page);
@@ -212,7 +278,6 @@ impl<A: Arch> Core<A> {
     pub(crate) fn drop_code(&mut self, page: usize) {
         self.ram.set_code(page, false);
         self.code.drop_page(page);
-        self.park();
     }
 
     /// Drops code that devices have overwritten.
@@ -245,46 +310,4 @@ impl<A: Arch> Core<A> {
 enum Decoded {
     Block(BlockId),
     Straddle(BlockId),
-}
-
-/// Decodes from byte `start` of a page until execution must leave the block. A branch that is not
-/// taken stays in it, and so does a jump without a return address inside the page. Nothing is
-/// decoded if the first instruction does not end on the page.
-fn decode_page<A: Arch>(page: &[u8; PAGE_SIZE], start: usize) -> Vec<Step> {
-    let mut steps = Vec::with_capacity(MAX_BLOCK_LEN + 1);
-    let (mut at, mut len, mut branches) = (start, 0, 0);
-    while at + 2 <= PAGE_SIZE && len < MAX_BLOCK_LEN && branches < MAX_BRANCHES {
-        let Some((op, length)) = decode::<A>(page, at) else { break };
-        at += length;
-        if let Some(target) = jump_inside(&op) {
-            at = target;
-            branches += 1;
-        } else {
-            steps.push(Step::new(&op, len));
-            branches += usize::from(op.code.is_branch());
-        }
-        len += 1;
-        if op.code.ends_block() && jump_inside(&op).is_none() {
-            return steps;
-        }
-    }
-    if len > 0 {
-        steps.push(next(at as u16, len));
-    }
-    steps
-}
-
-/// The instruction at byte `at` of a page and its length, if it ends on the page.
-fn decode<A: Arch>(page: &[u8; PAGE_SIZE], at: usize) -> Option<(Op, usize)> {
-    let first = u16::from_le_bytes([page[at], page[at + 1]]);
-    let length = usize::from(A::length(first));
-    let mut word = [0; 4];
-    word[..length].copy_from_slice(page.get(at..at + length)?);
-    Some((A::lift(u32::from_le_bytes(word), at as u16), length))
-}
-
-/// Where on the same page an unconditional jump leads that does nothing else.
-fn jump_inside(op: &Op) -> Option<usize> {
-    let target = usize::try_from(i32::from(op.pc) + op.imm).ok()?;
-    (op.code == OpCode::Jal && op.rd == SINK && target < PAGE_SIZE).then_some(target)
 }

@@ -27,7 +27,8 @@ pub struct Frozen {
     time: FrozenTime,
 }
 
-/// What instructions can see of a hart, and how many it has retired.
+/// What instructions can see of a hart, and how many it has retired. A reservation is lost, which
+/// is a thing that reservations do.
 #[derive(Debug, Clone)]
 struct Hart<A> {
     x: [u64; SLOTS],
@@ -36,7 +37,6 @@ struct Hart<A> {
     frm: u8,
     float_ready: bool,
     pc: u64,
-    reservation: Option<u64>,
     arch: A,
     instret: u64,
 }
@@ -50,7 +50,6 @@ impl<A: Arch + Copy> Hart<A> {
             frm: core.frm,
             float_ready: core.float_ready,
             pc: core.pc,
-            reservation: core.reservation,
             arch: core.arch,
             instret: core.instret(),
         }
@@ -63,7 +62,6 @@ impl<A: Arch + Copy> Hart<A> {
         core.frm = self.frm;
         core.float_ready = self.float_ready;
         core.pc = self.pc;
-        core.reservation = self.reservation;
         core.set_instret(self.instret);
     }
 }
@@ -98,7 +96,7 @@ impl Frozen {
         let time = Rc::new(Timekeeper::resume(self.time));
         let board = Board::thaw(&self.board, hosts, &time);
         let ram = Ram::thaw(&self.ram);
-        let mut core = Core::new(ram, board, Rc::clone(&time), self.hart.arch);
+        let mut core = Box::new(Core::new(ram, board, Rc::clone(&time), self.hart.arch));
         self.hart.restore(&mut core);
         core.resume();
         let mut machine = Machine { core, time };

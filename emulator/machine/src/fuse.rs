@@ -236,6 +236,10 @@ macro_rules! codes {
         pub(crate) enum Code {
             $($plain,)*
             $($fused,)*
+            /// Enters translated code; the block's instructions follow.
+            Translated,
+            /// Counts an execution of the block, whose instructions follow.
+            Count,
         }
 
         impl Code {

@@ -11,14 +11,19 @@
 //! - Time is counted from instructions until [`Machine::thaw`]: two machines with the same setup
 //!   that were never thawed are equal, instruction by instruction.
 //! - Guest data never panics the machine and never makes it allocate without bound.
-//! - A store to a page with decoded code drops that code before the next block runs.
+//! - A store to a page with decoded code drops that code before the next instruction.
+//! - Which code is decoded, translated or counted changes nothing that a guest can see, and never
+//!   after how many instructions it looks up.
 
 mod arch;
 mod arena;
+#[cfg(feature = "bare")]
+pub mod bare;
 mod boot;
 mod bus;
 mod code;
 mod core;
+mod decode;
 pub mod devices;
 pub mod fdt;
 pub mod float;
@@ -27,6 +32,8 @@ mod fuse;
 pub mod host;
 mod interp;
 mod machine;
+mod pages;
+mod profile;
 mod ram;
 mod time;
 mod tlb;
@@ -37,4 +44,7 @@ pub use bus::{GuestMemory, GuestPhysAddr, MmioDevice, NotRam};
 pub use core::Halt;
 pub use devices::GENERATION_ID_LEN;
 pub use frozen::Frozen;
+pub use lithify_isa::translation::Layout;
 pub use machine::{Hosts, Machine, Setup, Status};
+pub use pages::Call;
+pub use profile::PageCounts;

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use lithify_isa::translation::Layout;
+
 use crate::arch::riscv64::Riscv64;
 use crate::arch::riscv64::board::Board;
 use crate::arch::riscv64::platform::RAM_BASE;
@@ -9,6 +11,8 @@ use crate::boot::{self, BootError, Kernel};
 use crate::core::{Core, Halt, Pause};
 use crate::devices::GENERATION_ID_LEN;
 use crate::host;
+use crate::pages::{Call, Translations};
+use crate::profile::PageCounts;
 use crate::ram::Ram;
 use crate::time::Timekeeper;
 
@@ -82,7 +86,8 @@ pub enum Status {
 /// A riscv64 machine.
 #[derive(Debug)]
 pub struct Machine {
-    pub(crate) core: Core<Riscv64>,
+    /// Boxed, so that it stays where it is.
+    pub(crate) core: Box<Core<Riscv64>>,
     pub(crate) time: Rc<Timekeeper>,
 }
 
@@ -94,7 +99,6 @@ impl Machine {
     /// If the kernel is not a riscv64 `Image`, or RAM is too small for the boot files.
     pub fn new(setup: Setup<'_>) -> Result<Self, BootError> {
         let time = Rc::new(Timekeeper::new(setup.epoch_ns));
-        let mut ram = Ram::new(RAM_BASE, setup.memory_bytes);
         let mut kernel = Kernel {
             image: setup.kernel,
             initramfs: setup.initramfs,
@@ -102,9 +106,11 @@ impl Machine {
             rng_seed: setup.rng_seed,
             virtio_slots: &Board::SLOTS,
         };
-        let entry = boot::load(&mut ram, setup.memory_bytes, &mut kernel)?;
+        // Before RAM has its first page: translated code wants the core at a low address.
+        let ram = Ram::new(RAM_BASE, setup.memory_bytes);
         let board = Board::new(setup.hosts, setup.ports, &time);
-        let mut core = Core::new(ram, board, Rc::clone(&time), Riscv64::new());
+        let mut core = Box::new(Core::new(ram, board, Rc::clone(&time), Riscv64::new()));
+        let entry = boot::load(&mut core.ram, setup.memory_bytes, &mut kernel)?;
         core.reset(entry.pc, entry.device_tree);
         Ok(Self { core, time })
     }
@@ -202,6 +208,40 @@ impl Machine {
     #[must_use]
     pub fn instret(&self) -> u64 {
         self.core.instret()
+    }
+
+    /// Where translated code finds what it uses; the same for as long as the machine lives.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.core.layout()
+    }
+
+    /// Looks up translated code in `table` from now on (its form is
+    /// [`lithify_isa::translation::table`]'s) and calls it by `call`. `None` if the table is
+    /// damaged.
+    ///
+    /// # Safety
+    /// `call` calls functions that obey the contract of [`lithify_isa::translation`] and were
+    /// translated for this machine's [`layout`](Self::layout).
+    pub unsafe fn translate(&mut self, table: &[u8], call: Call) -> Option<()> {
+        self.core.translate(Translations::parse(table)?, call);
+        Some(())
+    }
+
+    /// Counts executions of blocks from now on.
+    pub fn count_blocks(&mut self) {
+        self.core.count_blocks();
+    }
+
+    /// What was counted, in the order of the pages' bytes.
+    pub fn block_counts(&mut self) -> Vec<PageCounts> {
+        self.core.code.counters().map_or(Vec::new(), |counters| counters.pages())
+    }
+
+    /// Instructions that translated code has retired.
+    #[must_use]
+    pub fn translated_instructions(&self) -> u64 {
+        self.core.translated
     }
 
     /// Pages of RAM that were ever touched.

@@ -5,13 +5,15 @@
 //! decoded code, pages whose dirty bit is not set yet, and accesses that cross a page border.
 //! Misaligned accesses inside a page hit: hosts do them at the price of aligned ones.
 
+use std::mem::offset_of;
 use std::ops::Range;
 use std::ptr::NonNull;
 
-use crate::arena::PAGE_SIZE;
+use lithify_isa::translation::{
+    TLB_ADDEND, TLB_ENTRIES as ENTRIES, TLB_ENTRY_SIZE, TLB_READ, TLB_WRITE,
+};
 
-/// Entries of one set; direct-mapped by the low bits of the virtual page number.
-const ENTRIES: usize = 512;
+use crate::arena::PAGE_SIZE;
 
 /// Sets, one for each way the CPU can look at the address space (the architecture numbers them).
 pub(crate) const SETS: usize = 3;
@@ -21,7 +23,7 @@ const OFFSET_MASK: u64 = PAGE_SIZE as u64 - 1;
 /// Never equal to the address of a page.
 const INVALID: u64 = 1;
 
-/// One translation. The tags are virtual page addresses. A power of two in size, so that one shift
+/// One translation, which translated code reads too. The tags are virtual page addresses. A power of two in size, so that one shift
 /// and one mask turn an address into the offset of its entry.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(32))]
@@ -34,7 +36,13 @@ struct Entry {
 
 const EMPTY: Entry = Entry { read: INVALID, write: INVALID, addend: 0 };
 
-const _: () = assert!(size_of::<Entry>() == 32, "a power of two");
+const _: () = assert!(
+    size_of::<Entry>() == TLB_ENTRY_SIZE
+        && offset_of!(Entry, read) == TLB_READ
+        && offset_of!(Entry, write) == TLB_WRITE
+        && offset_of!(Entry, addend) == TLB_ADDEND,
+    "translated code looks here"
+);
 
 /// Page of the last byte of an access at `va`. If that is not the page of the first one, the entry
 /// of the first cannot hold it: neighbouring pages have different entries.
@@ -70,6 +78,11 @@ impl Tlb {
     /// Makes `set` the one that lookups and fills use.
     pub(crate) fn select(&mut self, set: usize) {
         self.current = NonNull::from(&mut self.entries[set * ENTRIES..][..ENTRIES]).cast();
+    }
+
+    /// First entry of the current set.
+    pub(crate) fn current(&self) -> *const () {
+        self.current.as_ptr().cast()
     }
 
     const fn slot(va: u64) -> usize {

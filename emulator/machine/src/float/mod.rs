@@ -66,6 +66,7 @@ impl RoundingMode {
 
 /// Accrued exceptions, in the bit order of RISC-V's `fflags`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(transparent)]
 pub struct Flags(u8);
 
 impl Flags {

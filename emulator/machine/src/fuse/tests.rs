@@ -112,14 +112,15 @@ fn block(codes: &[OpCode], random: &mut Random) -> Vec<Step> {
                     rs1: 1 + random.below(rs1) as u8,
                     rs2: 1 + random.below(REGISTERS) as u8,
                     rs3: 0,
-                    pc: 4 * index as u16,
+                    pc: if code == OpCode::Next { PAGE_SIZE as u16 } else { 4 * index as u16 },
                     imm: random.below(128) as i32 - 64,
                 },
                 index,
             )
         })
         .collect();
-    steps.push(next(4 * codes.len() as u16, codes.len()));
+    // The end of the page: whatever is behind it, the block ends.
+    steps.push(next(PAGE_SIZE as u16, codes.len()));
     steps
 }
 

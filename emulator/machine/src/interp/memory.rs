@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 
 use crate::arch::{Access, Arch, Trap};
 use crate::arena::PAGE_SIZE;
-use crate::core::{Bus, Core};
+use crate::core::{Bus, Core, NO_RESERVATION};
 
 const OFFSET_MASK: u64 = PAGE_SIZE as u64 - 1;
 
@@ -14,6 +14,25 @@ enum Target {
     Ram(NonNull<u8>, usize),
     /// Guest-physical address of a device register.
     Bus(u64),
+}
+
+/// Why execution does not go on at the step behind a store.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Odd {
+    Trap(Trap),
+    /// It is done, with this result, and has dropped decoded code.
+    Stale(u64),
+}
+
+impl From<Trap> for Odd {
+    fn from(trap: Trap) -> Self {
+        Self::Trap(trap)
+    }
+}
+
+/// `value`, or [`Odd::Stale`] with it.
+fn done(value: u64, stale: bool) -> Result<u64, Odd> {
+    if stale { Err(Odd::Stale(value)) } else { Ok(value) }
 }
 
 impl<A: Arch> Core<A> {
@@ -29,7 +48,7 @@ impl<A: Arch> Core<A> {
 
     /// A store of the low `SIZE` bytes of `value`.
     #[inline(always)]
-    pub(super) fn store<const SIZE: usize>(&mut self, va: u64, value: u64) -> Result<(), Trap> {
+    pub(super) fn store<const SIZE: usize>(&mut self, va: u64, value: u64) -> Result<(), Odd> {
         match self.tlb.write::<SIZE>(va) {
             Some(host) => {
                 // SAFETY: as in `load`; the write tag is only set for writable pages without code.
@@ -60,9 +79,7 @@ impl<A: Arch> Core<A> {
         let address = A::translate(self, va, Access::Load)?;
         match self.target(address) {
             Target::Ram(host, index) => {
-                let writable = self.tlb_writable(va);
-                let page = self.ram.page(index);
-                self.tlb.fill(va, page, true, writable && !self.ram.has_code(index));
+                self.make_readable(va, index);
                 // SAFETY: all bytes are on the page that `host` points into.
                 Ok(unsafe { read_bytes(host.as_ptr(), size) })
             }
@@ -70,9 +87,12 @@ impl<A: Arch> Core<A> {
         }
     }
 
-    /// Whether stores to the page of `va` hit already, so that a fill for loads may keep that.
-    fn tlb_writable(&self, va: u64) -> bool {
-        self.tlb.write::<1>(va).is_some()
+    /// Lets loads from the page of `va`, which is RAM page `index`, hit from now on; stores still
+    /// do if they did.
+    fn make_readable(&mut self, va: u64, index: usize) {
+        let writable = self.tlb.write::<1>(va).is_some() && !self.ram.has_code(index);
+        let page = self.ram.page(index);
+        self.tlb.fill(va, page, true, writable);
     }
 
     fn bus_read(&mut self, va: u64, address: u64, size: u64) -> Result<u64, Trap> {
@@ -106,25 +126,33 @@ impl<A: Arch> Core<A> {
 
     #[cold]
     #[inline(never)]
-    fn store_slow(&mut self, va: u64, size: u64, value: u64) -> Result<(), Trap> {
+    fn store_slow(&mut self, va: u64, size: u64, value: u64) -> Result<(), Odd> {
         if va & OFFSET_MASK > PAGE_SIZE as u64 - size {
             return self.store_across_pages(va, size, value);
         }
         let address = A::translate(self, va, Access::Store)?;
         match self.target(address) {
             Target::Ram(host, index) => {
-                if self.ram.has_code(index) {
-                    self.drop_code(index);
-                }
-                let readable = A::translate(self, va, Access::Load).is_ok();
-                let page = self.ram.page(index);
-                self.tlb.fill(va, page, readable, true);
+                let stale = self.make_writable(va, index);
                 // SAFETY: all bytes are on the page that `host` points into.
                 unsafe { write_bytes(host.as_ptr(), size, value) };
-                Ok(())
+                done(0, stale).map(drop)
             }
-            Target::Bus(address) => self.bus_write(va, address, size, value),
+            Target::Bus(address) => Ok(self.bus_write(va, address, size, value)?),
         }
+    }
+
+    /// Lets stores to the page of `va`, which is RAM page `index`, hit from now on. Returns whether
+    /// code was dropped for it.
+    fn make_writable(&mut self, va: u64, index: usize) -> bool {
+        let stale = self.ram.has_code(index);
+        if stale {
+            self.drop_code(index);
+        }
+        let readable = A::translate(self, va, Access::Load).is_ok();
+        let page = self.ram.page(index);
+        self.tlb.fill(va, page, readable, true);
+        stale
     }
 
     fn bus_write(&mut self, va: u64, address: u64, size: u64, value: u64) -> Result<(), Trap> {
@@ -135,17 +163,19 @@ impl<A: Arch> Core<A> {
     }
 
     /// A misaligned store over a page border: nothing is written if either page refuses.
-    fn store_across_pages(&mut self, va: u64, size: u64, value: u64) -> Result<(), Trap> {
+    fn store_across_pages(&mut self, va: u64, size: u64, value: u64) -> Result<(), Odd> {
         let first = PAGE_SIZE as u64 - (va & OFFSET_MASK);
         let low = A::translate(self, va, Access::Store)?;
         let high = A::translate(self, va.wrapping_add(first), Access::Store)?;
         let (Target::Ram(low, i), Target::Ram(high, j)) = (self.target(low), self.target(high))
         else {
-            return Err(A::access_fault(va, Access::Store));
+            return Err(A::access_fault(va, Access::Store).into());
         };
+        let mut stale = false;
         for index in [i, j] {
             if self.ram.has_code(index) {
                 self.drop_code(index);
+                stale = true;
             }
         }
         // SAFETY: `first` bytes end the first page, the rest starts the second.
@@ -153,7 +183,7 @@ impl<A: Arch> Core<A> {
             write_bytes(low.as_ptr(), first, value);
             write_bytes(high.as_ptr(), size - first, value >> (8 * first));
         }
-        Ok(())
+        done(0, stale).map(drop)
     }
 
     /// `rd = [va]; [va] = update(rd)` of a naturally aligned word or doubleword; a word is
@@ -162,46 +192,55 @@ impl<A: Arch> Core<A> {
         &mut self,
         va: u64,
         update: impl FnOnce(u64) -> u64,
-    ) -> Result<u64, Trap> {
-        let host = self.atomic_target::<SIZE>(va)?;
+    ) -> Result<u64, Odd> {
+        let (host, stale) = self.atomic_target::<SIZE>(va)?;
         // SAFETY: an aligned access on the page that the TLB or `atomic_target` vouch for.
-        unsafe {
+        let old = unsafe {
             let old = sign_extend::<SIZE>(read::<SIZE>(host));
             write::<SIZE>(host, update(old));
-            Ok(old)
-        }
+            old
+        };
+        done(old, stale)
     }
 
-    /// Host address of naturally aligned, writable RAM at `va`.
-    fn atomic_target<const SIZE: usize>(&mut self, va: u64) -> Result<*mut u8, Trap> {
+    /// Host address of naturally aligned, writable RAM at `va`, and whether code was dropped
+    /// for it.
+    fn atomic_target<const SIZE: usize>(&mut self, va: u64) -> Result<(*mut u8, bool), Trap> {
         if va & (SIZE as u64 - 1) != 0 {
             return Err(A::misaligned(va, Access::Store));
         }
         if let Some(host) = self.tlb.write::<SIZE>(va) {
-            return Ok(host);
+            return Ok((host, false));
         }
         let address = A::translate(self, va, Access::Store)?;
         let Target::Ram(host, index) = self.target(address) else {
             return Err(A::access_fault(va, Access::Store));
         };
-        if self.ram.has_code(index) {
-            self.drop_code(index);
-        }
-        Ok(host.as_ptr())
+        Ok((host.as_ptr(), self.make_writable(va, index)))
     }
 
-    /// Load-reserved: the reservation is on the physical address.
+    /// Load-reserved: the reservation is on the host address, which a physical one has for ever.
     pub(super) fn load_reserved<const SIZE: usize>(&mut self, va: u64) -> Result<u64, Trap> {
         if va & (SIZE as u64 - 1) != 0 {
             return Err(A::misaligned(va, Access::Load));
         }
+        let host = match self.tlb.read::<SIZE>(va) {
+            Some(host) => host,
+            None => self.readable_target(va)?,
+        };
+        self.reservation = host as u64;
+        // SAFETY: the TLB or `readable_target` vouch for the page; the access is aligned.
+        Ok(sign_extend::<SIZE>(unsafe { read::<SIZE>(host) }))
+    }
+
+    /// Host address of readable RAM at `va`.
+    fn readable_target(&mut self, va: u64) -> Result<*const u8, Trap> {
         let address = A::translate(self, va, Access::Load)?;
-        if self.ram.page_index(address).is_none() {
+        let Target::Ram(host, index) = self.target(address) else {
             return Err(A::access_fault(va, Access::Load));
-        }
-        let value = self.load::<SIZE>(va)?;
-        self.reservation = Some(address);
-        Ok(sign_extend::<SIZE>(value))
+        };
+        self.make_readable(va, index);
+        Ok(host.as_ptr())
     }
 
     /// Store-conditional: 0 on success, 1 if the reservation is gone or elsewhere.
@@ -209,15 +248,14 @@ impl<A: Arch> Core<A> {
         &mut self,
         va: u64,
         value: u64,
-    ) -> Result<u64, Trap> {
-        let host = self.atomic_target::<SIZE>(va)?;
-        let address = A::translate(self, va, Access::Store)?;
-        if self.reservation.take() != Some(address) {
-            return Ok(1);
+    ) -> Result<u64, Odd> {
+        let (host, stale) = self.atomic_target::<SIZE>(va)?;
+        if std::mem::replace(&mut self.reservation, NO_RESERVATION) != host as u64 {
+            return done(1, stale);
         }
         // SAFETY: as in `amo`.
         unsafe { write::<SIZE>(host, value) };
-        Ok(0)
+        done(0, stale)
     }
 }
 

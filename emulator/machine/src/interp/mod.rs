@@ -9,9 +9,10 @@ mod memory;
 
 use crate::arch::{Arch, Trap};
 use crate::arena::PAGE_SIZE;
-use crate::code::{BlockId, Step, UNRESOLVED};
+use crate::code::{BlockId, STRADDLE, Step, UNRESOLVED};
 use crate::core::Core;
 use crate::fuse::{Code, for_each_code};
+use memory::Odd;
 
 const PAGE_MASK: u64 = !(PAGE_SIZE as u64 - 1);
 
@@ -74,9 +75,24 @@ impl<A: Arch> Core<A> {
                 set!($extend(value))
             }};
         }
+        macro_rules! written {
+            ($result:expr) => {
+                match $result {
+                    Ok(value) => value,
+                    Err(odd) => match self.leave_store(op, page, odd) {
+                        Some(next) => {
+                            // SAFETY: as above.
+                            op = unsafe { &*next };
+                            continue;
+                        }
+                        None => return,
+                    },
+                }
+            };
+        }
         macro_rules! store {
             ($size:literal) => {
-                attempt!(self.store::<$size>(a!().wrapping_add(imm!()), b!()))
+                written!(self.store::<$size>(a!().wrapping_add(imm!()), b!()))
             };
         }
         macro_rules! go_to {
@@ -108,7 +124,7 @@ impl<A: Arch> Core<A> {
         macro_rules! amo {
             ($size:literal, $update:expr) => {{
                 let (a, b) = (a!(), b!());
-                set!(attempt!(self.amo::<$size>(a, |old| $update(old, b))))
+                set!(written!(self.amo::<$size>(a, |old| $update(old, b))))
             }};
         }
         macro_rules! float_memory {
@@ -233,12 +249,12 @@ impl<A: Arch> Core<A> {
             (StoreF32) => {{
                 float_memory!();
                 let value = self.f[usize::from(op.rs2)];
-                attempt!(self.store::<4>(a!().wrapping_add(imm!()), value));
+                written!(self.store::<4>(a!().wrapping_add(imm!()), value));
             }};
             (StoreF64) => {{
                 float_memory!();
                 let value = self.f[usize::from(op.rs2)];
-                attempt!(self.store::<8>(a!().wrapping_add(imm!()), value));
+                written!(self.store::<8>(a!().wrapping_add(imm!()), value));
             }};
 
             (Beq) => { branch!(a!() == b!()) };
@@ -250,8 +266,8 @@ impl<A: Arch> Core<A> {
 
             (LrW) => { set!(attempt!(self.load_reserved::<4>(a!()))) };
             (LrD) => { set!(attempt!(self.load_reserved::<8>(a!()))) };
-            (ScW) => { set!(attempt!(self.store_conditional::<4>(a!(), b!()))) };
-            (ScD) => { set!(attempt!(self.store_conditional::<8>(a!(), b!()))) };
+            (ScW) => { set!(written!(self.store_conditional::<4>(a!(), b!()))) };
+            (ScD) => { set!(written!(self.store_conditional::<8>(a!(), b!()))) };
             (AmoSwapW) => { amo!(4, |_, b| b) };
             (AmoAddW) => { amo!(4, u64::wrapping_add) };
             (AmoXorW) => { amo!(4, |a, b| a ^ b) };
@@ -290,7 +306,24 @@ impl<A: Arch> Core<A> {
                 self.pc = target;
                 return;
             }};
-            (Next) => { go_to!(pc!()) };
+            (Next) => {{
+                self.budget -= i64::from(op.retired());
+                let link = op.link();
+                if link != UNRESOLVED {
+                    // SAFETY: as above. A link never leaves its page: this is no stop.
+                    op = unsafe { &*self.code.steps(link) };
+                    continue;
+                }
+                match self.follow_cut(op, page) {
+                    Some(next) => {
+                        page = pc!() & PAGE_MASK;
+                        // SAFETY: as above.
+                        op = unsafe { &*next };
+                        continue;
+                    }
+                    None => return,
+                }
+            }};
             (System) => { return self.leave_to_system(op, page) };
             (Illegal) => { return self.leave_by_trap(op, page, A::illegal(op.imm as u32)) };
             ($float:ident) => { attempt!(self.float_op(op)) };
@@ -311,6 +344,20 @@ impl<A: Arch> Core<A> {
                 match op.code {
                     $(Code::$plain => exec!($plain),)*
                     $(Code::$fused => sequence!($($part)+),)*
+                    Code::Translated => {
+                        if self.budget > 0 {
+                            match self.enter(op, page) {
+                                Some(next) => {
+                                    page = self.pc & PAGE_MASK;
+                                    // SAFETY: as above.
+                                    op = unsafe { &*next };
+                                    continue;
+                                }
+                                None => return,
+                            }
+                        }
+                    }
+                    Code::Count => self.count(op),
                 }
             };
         }
@@ -319,6 +366,54 @@ impl<A: Arch> Core<A> {
             for_each_code!(dispatch);
             // SAFETY: a block's last step leaves the loop or goes on at another block.
             op = unsafe { behind(op) };
+        }
+    }
+
+    /// Goes on behind a block that ends without a jump. Inside the page that is no stop.
+    #[inline(never)]
+    fn follow_cut(&mut self, from: &Step, page: u64) -> Option<*const Step> {
+        let target = page.wrapping_add(u64::from(from.pc));
+        if usize::from(from.pc) >= PAGE_SIZE {
+            return self.follow(from, target, page);
+        }
+        let block = self.fetch(target)?;
+        if block != STRADDLE {
+            self.code.link(from, block);
+        }
+        Some(self.code.steps(block))
+    }
+
+    /// The block at `pc`; `None` if fetching it raised an exception.
+    fn fetch(&mut self, pc: u64) -> Option<BlockId> {
+        match self.block_at(pc) {
+            Ok(block) => Some(block),
+            Err(trap) => {
+                self.fail_fetch(pc, trap);
+                None
+            }
+        }
+    }
+
+    /// Calls translated code. Goes on at `self.pc`, which is where it got to: at the instructions
+    /// behind `op` if that is nowhere.
+    #[inline(never)]
+    fn enter(&mut self, op: &Step, page: u64) -> Option<*const Step> {
+        let pc = page.wrapping_add(u64::from(op.pc));
+        let before = self.budget;
+        let (function, entry) = op.operands();
+        self.pc = self.call_translated(function, page, entry);
+        self.translated = self.translated.wrapping_add((before - self.budget) as u64);
+        if self.pc == pc && self.budget == before {
+            // SAFETY: it is the first step of its block, not the last.
+            return Some(unsafe { behind(op) });
+        }
+        Some(self.code.jump(self.pc)?.steps)
+    }
+
+    #[inline(never)]
+    fn count(&mut self, op: &Step) {
+        if let Some(counters) = self.code.counters() {
+            counters.count(op.operands().0);
         }
     }
 
@@ -344,6 +439,30 @@ impl<A: Arch> Core<A> {
     fn leave_by_trap(&mut self, op: &Step, page: u64, trap: Trap) {
         self.budget -= i64::from(op.index()) + 1;
         A::enter_trap(self, trap, page.wrapping_add(u64::from(op.pc)));
+    }
+
+    /// A store that is not done as all others are.
+    #[cold]
+    #[inline(never)]
+    fn leave_store(&mut self, op: &Step, page: u64, odd: Odd) -> Option<*const Step> {
+        match odd {
+            Odd::Trap(trap) => {
+                self.leave_by_trap(op, page, trap);
+                None
+            }
+            // The instruction is done, but the steps behind it may be stale.
+            Odd::Stale(result) => {
+                // A plain store has the result zero and the slot that holds zero.
+                self.x[usize::from(op.rd)] = result;
+                self.budget -= i64::from(op.index()) + 1;
+                self.pc = page.wrapping_add(u64::from(op.pc) + u64::from(op.length()));
+                if (self.pc ^ page) & PAGE_MASK != 0 {
+                    return None;
+                }
+                let block = self.fetch(self.pc)?;
+                Some(self.code.steps(block))
+            }
+        }
     }
 
     /// The architecture's own instruction: anything may change by it.
