@@ -3,7 +3,9 @@
 use crate::build::options::{CacheSource, CacheTarget};
 use crate::build::output::Output;
 use crate::build::run_options::RunOptions;
+use crate::build::warm::WarmOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lithify_control::MAX_MEMORY_BYTES;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -104,14 +106,16 @@ pub(crate) struct BuildArgs {
     /// Stage to build [default: the last one]
     #[arg(long, value_name = "STAGE")]
     pub(crate) target: Option<String>,
-    /// The machine's memory
-    #[arg(short, long, value_name = "SIZE", default_value = "256m", value_parser = memory_size)]
+    /// The machine's memory, at most 3584m
+    #[arg(short, long, value_name = "SIZE", default_value = "256m", value_parser = guest_memory_size)]
     pub(crate) memory: u64,
     /// Memory of the machine that executes RUN; it holds what a step writes, too
     #[arg(long, value_name = "SIZE", default_value = "2g", value_parser = memory_size)]
     pub(crate) build_memory: u64,
     #[command(flatten)]
     pub(crate) run: RunOptions,
+    #[command(flatten)]
+    pub(crate) warm: WarmOptions,
     /// When to pull base images
     // BuildKit's flag without a value is the one that always pulls.
     #[arg(long, value_enum, default_value_t = Pull::Missing, num_args = 0..=1, require_equals = true, default_missing_value = "always")]
@@ -372,8 +376,8 @@ pub(crate) struct ConvertArgs {
     /// Name in the local store
     #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
     pub(crate) tags: Vec<lithify_image::Reference>,
-    /// The machine's memory
-    #[arg(short, long, value_name = "SIZE", default_value = "256m", value_parser = memory_size)]
+    /// The machine's memory, at most 3584m
+    #[arg(short, long, value_name = "SIZE", default_value = "256m", value_parser = guest_memory_size)]
     pub(crate) memory: u64,
     /// When to pull the image
     #[arg(long, value_enum, default_value_t = Pull::Missing)]
@@ -427,10 +431,16 @@ pub(crate) struct PruneArgs {
     pub(crate) force: bool,
 }
 
-/// `until=` and numbers with the units of Go's durations.
+/// `until=` and a duration.
 fn until(text: &str) -> Result<Duration, String> {
-    let expected = || "expected until=TIME, as in until=24h or until=1h30m".to_owned();
-    let mut rest = text.strip_prefix("until=").ok_or_else(expected)?;
+    let expected = "expected until=TIME, as in until=24h or until=1h30m";
+    text.strip_prefix("until=").and_then(|time| duration(time).ok()).ok_or_else(|| expected.into())
+}
+
+/// Numbers with the units of Go's durations.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let expected = || "expected a time, as in 90s or 1h30m".to_owned();
+    let mut rest = text;
     if rest.is_empty() {
         return Err(expected());
     }
@@ -483,6 +493,18 @@ fn memory_size(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
+/// A size that an artifact's machine can have.
+fn guest_memory_size(text: &str) -> Result<u64, String> {
+    let bytes = memory_size(text)?;
+    if bytes > MAX_MEMORY_BYTES {
+        return Err(format!(
+            "expected at most {}m: guest and emulator share the 4 GiB of 32-bit WebAssembly",
+            MAX_MEMORY_BYTES >> 20
+        ));
+    }
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -511,6 +533,15 @@ mod tests {
         ] {
             assert_eq!(memory_size(text).ok(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_machine_has_as_much_memory_as_wasm_can_address() {
+        assert_eq!(guest_memory_size("3584m"), Ok(3584 << 20));
+        for text in ["3584m1", "3671032k", "4g", "99g"] {
+            assert!(guest_memory_size(text).is_err(), "{text}");
+        }
+        assert!(guest_memory_size("4g").unwrap_err().contains("at most 3584m"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod compile;
 mod convert;
 mod error;
 mod exit;
+mod freeze_point;
 mod images;
 mod inspect;
 mod login;

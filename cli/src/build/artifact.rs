@@ -11,7 +11,7 @@ use lithify_control::{BootConfig, ENTROPY_SEED_LEN, ImageProcess};
 use lithify_image::{BlobWriter, Digest, Hasher, ImageConfig, Record, Store};
 use lithify_rootfs::{SquashfsOptions, write_squashfs};
 use lithify_runner::{CompiledCache, Engine};
-use lithify_snapshot::{Frozen, Machine, Manifest, Sections, check, freeze, seal};
+use lithify_snapshot::{Frozen, LineTest, Machine, Manifest, Sections, check, freeze, seal};
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
@@ -71,6 +71,7 @@ impl Parts<'_> {
             self.epoch_seconds,
             self.boot.digests(),
             Digest::of(&self.config.to_json()),
+            self.args.warm.key(),
         ]);
         Digest::of(parts.to_string().as_bytes())
     }
@@ -81,7 +82,8 @@ impl Parts<'_> {
         let config = self.boot_config(&rootfs);
         let frozen = progress.step("boot and freeze", |id| {
             let log = progress.clone();
-            boot_and_freeze(self.boot, &rootfs, config, move |line| {
+            let awaited_line = self.args.warm.awaited_line();
+            boot_and_freeze(self.boot, &rootfs, config, awaited_line, move |line| {
                 log.log(id, &String::from_utf8_lossy(line));
             })
         })?;
@@ -99,7 +101,7 @@ impl Parts<'_> {
             entropy_seed: *rootfs.digest.as_bytes(),
             kernel_args: Vec::new(),
             process: process(self.config),
-            warm: None,
+            warm: self.args.warm.of_boot(),
         }
     }
 
@@ -163,6 +165,7 @@ fn boot_and_freeze(
     boot: &BootFiles,
     rootfs: &Rootfs,
     config: BootConfig,
+    awaited_line: Option<LineTest>,
     log: impl FnMut(&[u8]) + Send + 'static,
 ) -> Result<Frozen, CliError> {
     let engine = Engine::new().map_err(CliError::build)?;
@@ -174,7 +177,7 @@ fn boot_and_freeze(
         initramfs: boot.initramfs.clone(),
         config,
         rootfs,
-        awaited_line: None,
+        awaited_line,
     };
     freeze(&engine, &cache, machine, log).map_err(CliError::build)
 }
