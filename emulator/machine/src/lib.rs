@@ -33,6 +33,7 @@ pub mod host;
 mod interp;
 mod machine;
 mod pages;
+mod pattern;
 mod profile;
 mod ram;
 mod time;

@@ -1,19 +1,12 @@
-//! Basic blocks of a page, found from the offsets that a profile names.
-//!
-//! The profile counts what the interpreter executes as one: a run goes on behind branches that are not
-//! taken and through plain jumps inside the page. The blocks here end at each of them, and those behind
-//! inherit the count, which is an upper bound.
+//! Basic blocks of a page, which start at the offsets that a profile names.
 
 use std::collections::BTreeMap;
 
 use lithify_isa::riscv64::{length, lift};
 use lithify_isa::translation::PAGE_SIZE;
-use lithify_isa::{Op, OpCode, SINK};
+use lithify_isa::{Op, OpCode};
 
 use crate::Page;
-
-/// Branches and jumps that the interpreter's runs go on behind, at most.
-const INHERITING_BRANCHES: u8 = 3;
 
 /// Offset of an instruction relative to its page; may lie on another.
 pub(crate) type Offset = i32;
@@ -108,10 +101,6 @@ fn end_at(op: &Op, length: u16) -> Option<End> {
 /// Offsets where blocks start, with their counts.
 type Starts = BTreeMap<u16, u64>;
 
-fn in_page(offset: Offset) -> Option<u16> {
-    u16::try_from(offset).ok().filter(|offset| usize::from(*offset) < PAGE_SIZE)
-}
-
 /// The blocks of `page`, sorted by offset.
 pub(crate) fn find(page: &Page) -> Vec<BasicBlock> {
     let starts = starts(page);
@@ -122,7 +111,6 @@ pub(crate) fn find(page: &Page) -> Vec<BasicBlock> {
         .collect()
 }
 
-/// What the profile names and what its runs go on to.
 fn starts(page: &Page) -> Starts {
     let mut starts = Starts::new();
     let counted = page.blocks.iter().filter(|block| block.offset % 2 == 0 && block.count > 0);
@@ -130,30 +118,7 @@ fn starts(page: &Page) -> Starts {
         let count = starts.entry(block.offset).or_default();
         *count = block.count.max(*count);
     }
-    let named: Vec<_> = starts.iter().map(|(&start, &count)| (start, count)).collect();
-    for (start, count) in named {
-        let mut at = start;
-        for _ in 0..INHERITING_BRANCHES {
-            let Some(next) = goes_on_at(&page.bytes, at) else { break };
-            let known = starts.entry(next).or_default();
-            *known = count.max(*known);
-            at = next;
-        }
-    }
     starts
-}
-
-/// Where a run that starts at `at` goes on behind its first branch or jump.
-fn goes_on_at(page: &[u8; PAGE_SIZE], mut at: u16) -> Option<u16> {
-    loop {
-        let (op, length) = decode(page, at)?;
-        match end_at(&op, length) {
-            None => at += length,
-            Some(End::Branch { next, .. }) => return in_page(next),
-            Some(End::Jump { op: Some(op), target }) if op.rd == SINK => return in_page(target),
-            Some(_) => return None,
-        }
-    }
 }
 
 fn block(page: &[u8; PAGE_SIZE], start: u16, count: u64, starts: &Starts) -> BasicBlock {

@@ -1,26 +1,15 @@
 //! Whatever a page holds and whatever a profile claims of it: the functions are valid wasm.
 
+#[allow(dead_code, reason = "shared with the comparison with QEMU, which uses all of it")]
+#[path = "../../../emulator/machine/tests/rv64_differential/random.rs"]
+mod random;
+#[allow(dead_code, reason = "only the module is needed")]
 mod support;
 
 use lithify_isa::riscv64::all_encodings;
 use lithify_isa::translation::PAGE_SIZE;
 use lithify_translate::{Block, Page, translate};
-
-/// A splitmix64 generator.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-}
+use random::Random;
 
 /// Instructions that exist, most of them branches with a short way to go, and a profile of noise.
 fn page(random: &mut Random) -> Page {
@@ -33,7 +22,7 @@ fn page(random: &mut Random) -> Page {
             0 => branch,
             1 => 0xa001 | noise & 0x1ffc,
             _ => {
-                let encoding = encodings[random.below(encodings.len())];
+                let encoding = random.pick(&encodings);
                 encoding.bits | noise & !encoding.mask
             }
         };
@@ -42,18 +31,21 @@ fn page(random: &mut Random) -> Page {
     }
     bytes.truncate(PAGE_SIZE);
     let blocks = (0..random.below(300))
-        .map(|_| Block { offset: random.below(PAGE_SIZE + 8) as u16, count: random.next() >> 40 })
+        .map(|_| Block {
+            offset: random.below(PAGE_SIZE as u64 + 8) as u16,
+            count: random.next() >> 40,
+        })
         .collect();
     Page { bytes: bytes.try_into().expect("cut to a page"), blocks }
 }
 
 #[test]
 fn random_pages_become_valid_modules() {
-    let mut random = Random(0x5eed_0007);
+    let mut random = Random::new(0x5eed_0007);
     let mut instructions = 0;
     for _ in 0..60 {
         let pages: Vec<_> = (0..3).map(|_| page(&mut random)).collect();
-        let translation = translate(&pages, &support::LINK, 1 + random.below(20_000));
+        let translation = translate(&pages, &support::LINK, 1 + random.below(20_000) as usize);
         let module = support::module(&translation, 64);
         if let Err(error) = wasmparser::validate(&module) {
             panic!("{error}");
@@ -66,7 +58,7 @@ fn random_pages_become_valid_modules() {
 
 #[test]
 fn the_same_input_gives_the_same_bytes() {
-    let pages: Vec<_> = (0..4).map(|_| page(&mut Random(7))).collect();
+    let pages: Vec<_> = (0..4).map(|_| page(&mut Random::new(7))).collect();
     let [a, b] = [(); 2].map(|()| translate(&pages, &support::LINK, 100_000));
     assert_eq!(a.functions, b.functions);
     assert_eq!(a.entries, b.entries);
@@ -74,7 +66,7 @@ fn the_same_input_gives_the_same_bytes() {
 
 #[test]
 fn the_budget_bounds_the_guest_code() {
-    let pages: Vec<_> = (0..4).map(|at| page(&mut Random(at))).collect();
+    let pages: Vec<_> = (0..4).map(|at| page(&mut Random::new(at))).collect();
     for budget in [0, 1, 100, 5000] {
         let translation = translate(&pages, &support::LINK, budget);
         assert!(translation.guest_bytes <= budget, "{} of {budget}", translation.guest_bytes);

@@ -1,5 +1,7 @@
 //! A module around translated functions: memory, table, nothing else.
 
+pub(crate) mod engine;
+
 use lithify_isa::translation::{
     JUMP_ENTRIES, JUMP_ENTRY_SIZE, Layout, TLB_ENTRIES, TLB_ENTRY_SIZE,
 };

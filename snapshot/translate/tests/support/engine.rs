@@ -1,0 +1,188 @@
+//! Translated functions in wasmtime, called by the native machine: registers and the pages that a test
+//! writes are copied into the module's memory and back.
+
+use std::collections::BTreeMap;
+
+use lithify_isa::riscv64::lift;
+use lithify_isa::translation::table::{self, EntryRecord, PageRecord};
+use lithify_isa::translation::{
+    JUMP_ENTRIES, JUMP_ENTRY_SIZE, PAGE_SIZE, TLB_ENTRIES, TLB_ENTRY_SIZE, page_hash,
+};
+use lithify_machine::bare::{BASE, Cpu, Executor, State};
+use lithify_translate::{Page, Translation};
+use wasmtime::{Engine, Instance, Memory, Module, Store, Table, TypedFunc};
+
+use super::{LAYOUT, LINK, RAM, TLB, module};
+use crate::random::Random;
+
+/// No page has this address.
+const INVALID: u64 = 1;
+
+/// An instance of the module of one translation.
+pub(crate) struct Translated {
+    store: Store<()>,
+    memory: Memory,
+    table: Table,
+    functions: BTreeMap<u32, TypedFunc<(i32, i64, i32), i64>>,
+    /// Numbers of RAM pages that are read and written.
+    data: Vec<usize>,
+    random: Random,
+    /// One in how many TLB entries is missing; 0 for none.
+    missing: u64,
+}
+
+/// The table of translated code as a build makes it.
+pub(crate) fn encode_table(pages: &[Page], translation: &Translation) -> Vec<u8> {
+    let mut by_hash: BTreeMap<[u64; 2], Vec<EntryRecord>> = BTreeMap::new();
+    for entry in &translation.entries {
+        let records = by_hash.entry(page_hash(&pages[entry.page].bytes)).or_default();
+        let function = entry.function + LINK.first_element;
+        records.push(EntryRecord { offset: entry.offset, entry: entry.entry, function });
+    }
+    let mut records = Vec::new();
+    let mut entries = Vec::new();
+    for (hash, mut of_page) in by_hash {
+        records.push(PageRecord { hash, first: entries.len() as u32, len: of_page.len() as u32 });
+        entries.append(&mut of_page);
+    }
+    table::encode(&records, &entries)
+}
+
+impl Translated {
+    /// `code` is the RAM page of each translated page; `missing` tells how many TLB entries of `data`
+    /// are there, see the field.
+    pub(crate) fn new(
+        translation: &Translation,
+        code: &[usize],
+        data: &[usize],
+        missing: u64,
+        seed: u64,
+    ) -> Self {
+        let highest = code.iter().chain(data).max().expect("some page") + 1;
+        let bytes = RAM as usize + highest * PAGE_SIZE;
+        let engine = Engine::default();
+        let module = module(translation, bytes.div_ceil(0x1_0000) as u64);
+        let module = Module::new(&engine, module).expect("a valid module");
+        let mut store = Store::new(&engine, ());
+        let instance = Instance::new(&mut store, &module, &[]).expect("no imports");
+        let memory = instance.get_memory(&mut store, "memory").expect("exported");
+        let table = instance.get_table(&mut store, "table").expect("exported");
+        let mut this = Self {
+            store,
+            memory,
+            table,
+            functions: BTreeMap::new(),
+            data: data.to_vec(),
+            random: Random::new(seed),
+            missing,
+        };
+        this.fill_jump_cache(translation, code);
+        this
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        self.memory.data_mut(&mut self.store)
+    }
+
+    fn put<const N: usize>(&mut self, at: u32, bytes: [u8; N]) {
+        self.bytes()[at as usize..][..N].copy_from_slice(&bytes);
+    }
+
+    fn u64_at(&mut self, at: u32) -> u64 {
+        u64::from_le_bytes(self.bytes()[at as usize..][..8].try_into().expect("eight bytes"))
+    }
+
+    /// Most entries are in the jump cache.
+    fn fill_jump_cache(&mut self, translation: &Translation, code: &[usize]) {
+        self.put(LAYOUT.jump_generation, 1u32.to_le_bytes());
+        for entry in &translation.entries {
+            let pc = BASE + (code[entry.page] * PAGE_SIZE) as u64 + u64::from(entry.offset);
+            let slot = (pc >> 1) as usize % JUMP_ENTRIES * JUMP_ENTRY_SIZE;
+            let at = LAYOUT.jumps + slot as u32;
+            if self.random.one_in(4) {
+                continue;
+            }
+            self.put(at, pc.to_le_bytes());
+            self.put(at + 8, 1u32.to_le_bytes());
+            self.put(at + 12, (entry.function + LINK.first_element).to_le_bytes());
+            self.put(at + 16, u32::from(entry.entry).to_le_bytes());
+        }
+    }
+
+    fn fill_tlb(&mut self) {
+        for page in self.data.clone() {
+            let va = BASE + (page * PAGE_SIZE) as u64;
+            let at = TLB + ((va as usize / PAGE_SIZE) % TLB_ENTRIES * TLB_ENTRY_SIZE) as u32;
+            let host = RAM + (page * PAGE_SIZE) as u32;
+            for tag in [at, at + 8] {
+                let gone = self.missing > 0 && self.random.one_in(self.missing);
+                self.put(tag, if gone { INVALID } else { va }.to_le_bytes());
+            }
+            self.put(at + 16, host.wrapping_sub(va as u32).to_le_bytes());
+        }
+    }
+
+    fn enter(&mut self, cpu: &mut Cpu<'_>) {
+        let State { x, f, fflags, frm, reservation, .. } = cpu.state();
+        for (slot, (x, f)) in x.into_iter().zip(f).enumerate() {
+            self.put(LAYOUT.x + 8 * slot as u32, x.to_le_bytes());
+            self.put(LAYOUT.f + 8 * slot as u32, f.to_le_bytes());
+        }
+        self.put(LAYOUT.budget, cpu.budget().to_le_bytes());
+        self.put(LAYOUT.fflags, [fflags, frm, 1]);
+        let host = |at: u64| u64::from(RAM) + (at - BASE);
+        self.put(LAYOUT.reservation, reservation.map_or(u64::MAX, host).to_le_bytes());
+        for page in self.data.clone() {
+            let at = RAM as usize + page * PAGE_SIZE;
+            self.bytes()[at..][..PAGE_SIZE].copy_from_slice(cpu.page(page));
+        }
+        self.fill_tlb();
+    }
+
+    fn leave(&mut self, cpu: &mut Cpu<'_>, pc: u64) {
+        let before = cpu.state();
+        let guest = |host: u64| (host != u64::MAX).then(|| host - u64::from(RAM) + BASE);
+        let state = State {
+            x: std::array::from_fn(|slot| self.u64_at(LAYOUT.x + 8 * slot as u32)),
+            f: std::array::from_fn(|slot| self.u64_at(LAYOUT.f + 8 * slot as u32)),
+            fflags: self.bytes()[LAYOUT.fflags as usize],
+            frm: before.frm,
+            pc,
+            reservation: guest(self.u64_at(LAYOUT.reservation)),
+        };
+        assert_eq!(state.x[0], 0, "the slot that holds zero");
+        assert_eq!(self.u64_at(LAYOUT.depth) as u32, 0, "functions on the stack");
+        cpu.set_state(&state);
+        cpu.set_budget(self.u64_at(LAYOUT.budget).cast_signed());
+        for page in self.data.clone() {
+            let at = RAM as usize + page * PAGE_SIZE;
+            cpu.page(page).copy_from_slice(&self.bytes()[at..][..PAGE_SIZE]);
+        }
+    }
+}
+
+impl Executor for Translated {
+    fn call(&mut self, cpu: &mut Cpu<'_>, function: u32, page: u64, entry: u32) -> u64 {
+        if !self.functions.contains_key(&function) {
+            let found = self.table.get(&mut self.store, function.into()).expect("in the table");
+            let callee = found.as_func().flatten().expect("a function");
+            let callee = callee.typed(&self.store).expect("of the one type");
+            self.functions.insert(function, callee);
+        }
+        self.enter(cpu);
+        let budget = cpu.budget();
+        let callee = self.functions[&function].clone();
+        let arguments = (TLB as i32, page as i64, entry as i32);
+        let pc = callee.call(&mut self.store, arguments).expect("no trap") as u64;
+        self.leave(cpu, pc);
+        assert!(cpu.budget() <= budget && cpu.budget() > 0, "{} of {budget}", cpu.budget());
+        pc
+    }
+}
+
+/// The op at the start of these bytes, for messages.
+pub(crate) fn op_at(bytes: &[u8]) -> String {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[..4]);
+    format!("{:?}", lift(u32::from_le_bytes(word), 0))
+}
