@@ -8,33 +8,45 @@ pub(crate) const PAGE_SIZE: usize = 4096;
 /// Pages fetched from the host at once: 1 MiB.
 const CHUNK_PAGES: usize = 256;
 
-/// A bump allocator of zeroed pages. Single pages are never given back, so a machine's memory
-/// stays one dense run in the order of first touch, whatever the guest's address space looks like.
+/// Slots of one zeroed page each, handed out in order. Single slots are never given back, so a
+/// machine's memory stays one dense run in the order of first touch, whatever the guest's address
+/// space looks like.
 #[derive(Debug)]
 pub(crate) struct Arena {
     chunks: Vec<NonNull<u8>>,
-    next: *mut u8,
-    left: usize,
+    used: usize,
 }
 
 impl Arena {
     pub(crate) const fn new() -> Self {
-        Self { chunks: Vec::new(), next: std::ptr::null_mut(), left: 0 }
+        Self { chunks: Vec::new(), used: 0 }
     }
 
     /// A zeroed page that nobody else has, valid as long as the arena.
     pub(crate) fn page(&mut self) -> NonNull<u8> {
-        if self.left == 0 {
-            let chunk = fresh_chunk();
-            self.chunks.push(chunk);
-            self.next = chunk.as_ptr();
-            self.left = CHUNK_PAGES;
+        let slot = self.used;
+        if slot == self.chunks.len() * CHUNK_PAGES {
+            self.chunks.push(fresh_chunk());
         }
-        let page = self.next;
-        self.left -= 1;
-        // SAFETY: `left` pages remain in the chunk at `next`; the result is inside it or one past.
-        self.next = unsafe { page.add(PAGE_SIZE) };
-        NonNull::new(page).expect("chunks are never at address zero")
+        self.used += 1;
+        self.slot(slot)
+    }
+
+    /// The page of slot number `slot`, which was handed out.
+    pub(crate) fn slot(&self, slot: usize) -> NonNull<u8> {
+        assert!(slot < self.used, "slot {slot} of {}", self.used);
+        let chunk = self.chunks[slot / CHUNK_PAGES];
+        // SAFETY: a chunk has CHUNK_PAGES pages.
+        unsafe { chunk.add(slot % CHUNK_PAGES * PAGE_SIZE) }
+    }
+
+    /// Takes all slots but the first `len` back; nobody uses them any more.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        for slot in len..self.used {
+            // SAFETY: the slot is one whole page, to which the caller leaves no reference.
+            unsafe { self.slot(slot).write_bytes(0, PAGE_SIZE) };
+        }
+        self.used = self.used.min(len);
     }
 }
 

@@ -296,6 +296,12 @@ impl<A: Arch> Core<A> {
         self.drop_written_code();
     }
 
+    /// Lays RAM out densely, in its host memory.
+    pub(crate) fn compact(&mut self) {
+        self.tlb.flush();
+        self.ram.compact();
+    }
+
     /// Empties the block cache when it has grown over its limit. Called between slices, when no
     /// block is executing: a slice can overshoot the limit only by what it executes.
     pub(crate) fn trim_code(&mut self) {

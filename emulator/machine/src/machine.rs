@@ -162,6 +162,12 @@ impl Machine {
         self.core.bus.renew_generation(generation);
     }
 
+    /// Gives back what the frozen machine does not need: pages of zeros or of a regular content,
+    /// and the order in which they were touched. The guest notices nothing.
+    pub fn compact(&mut self) {
+        self.core.compact();
+    }
+
     /// Takes everything of the host out of a thawed machine, which can be frozen then and
     /// [thawed](Self::thaw) again.
     pub fn suspend(&mut self) {

@@ -1,11 +1,13 @@
 //! Guest RAM: a map from guest-physical pages to slots that appear at first touch, filled with
-//! zeros or, after a thaw, with what the frozen machine has there.
+//! zeros or with what a freeze left for the page: a [pattern](crate::pattern), or, in a thawed
+//! native machine, the frozen one's page.
 
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::arena::{Arena, PAGE_SIZE};
 use crate::bus::{GuestMemory, GuestPhysAddr, NotRam};
+use crate::pattern::Pattern;
 
 /// Contiguous RAM. An untouched page costs a null pointer.
 #[derive(Debug)]
@@ -17,9 +19,40 @@ pub(crate) struct Ram {
     /// Code pages that a device has written since the CPU last asked.
     written_code: Vec<usize>,
     arena: Arena,
-    touched: usize,
-    /// What pages without a slot hold, if not zeros.
+    /// The page of each slot.
+    owners: Vec<u32>,
+    /// What pages without a slot hold that follow a rule.
+    patterns: Patterns,
+    /// What other pages without a slot hold, if not zeros.
     origin: Option<Arc<FrozenRam>>,
+}
+
+/// Patterns by page.
+#[derive(Debug, Default)]
+struct Patterns {
+    /// In order.
+    pages: Vec<u32>,
+    patterns: Vec<Pattern>,
+}
+
+impl Patterns {
+    fn get(&self, index: usize) -> Option<&Pattern> {
+        let at = self.pages.binary_search(&(index as u32)).ok()?;
+        Some(&self.patterns[at])
+    }
+
+    fn insert(&mut self, page: u32, pattern: Pattern) {
+        let at = self.pages.partition_point(|other| *other < page);
+        self.pages.insert(at, page);
+        self.patterns.insert(at, pattern);
+    }
+
+    fn remove(&mut self, index: usize) {
+        if let Ok(at) = self.pages.binary_search(&(index as u32)) {
+            self.pages.remove(at);
+            self.patterns.remove(at);
+        }
+    }
 }
 
 impl Ram {
@@ -32,14 +65,15 @@ impl Ram {
             code: vec![false; pages],
             written_code: Vec::new(),
             arena: Arena::new(),
-            touched: 0,
+            owners: Vec::new(),
+            patterns: Patterns::default(),
             origin: None,
         }
     }
 
-    /// Number of pages that were ever touched.
+    /// Number of pages that have a slot.
     pub(crate) fn touched_pages(&self) -> usize {
-        self.touched
+        self.owners.len()
     }
 
     /// Index of the RAM page that holds `at`.
@@ -55,10 +89,13 @@ impl Ram {
         }
         let page = self.arena.page();
         self.pages[index] = page.as_ptr();
-        self.touched += 1;
-        if let Some(bytes) = self.origin.as_ref().and_then(|origin| origin.page(index)) {
-            // SAFETY: the slot is one whole fresh page, to which nothing else refers yet.
-            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), page.as_ptr(), PAGE_SIZE) };
+        self.owners.push(index as u32);
+        // SAFETY: the slot is one whole fresh page, to which nothing else refers yet.
+        let bytes = unsafe { page.cast::<[u8; PAGE_SIZE]>().as_mut() };
+        match self.left(index) {
+            Some(Left::Page(original)) => *bytes = *original,
+            Some(Left::Pattern(pattern)) => pattern.expand(bytes),
+            None => {}
         }
         page
     }
@@ -101,14 +138,20 @@ impl Ram {
 
     /// Zeroes page `index`; a page that holds zeros because it was never touched stays so.
     pub(crate) fn zero_page(&mut self, index: usize) {
-        if !self.pages[index].is_null() || self.original(index).is_some() {
-            self.bytes(index).fill(0);
+        if !self.pages[index].is_null() {
+            return self.bytes(index).fill(0);
+        }
+        match self.left(index) {
+            Some(Left::Page(_)) => self.bytes(index).fill(0),
+            Some(Left::Pattern(_)) => self.patterns.remove(index),
+            None => {}
         }
     }
 
     /// What page `index` holds while it has no slot, if not zeros.
-    fn original(&self, index: usize) -> Option<&[u8; PAGE_SIZE]> {
-        self.origin.as_ref()?.page(index)
+    fn left(&self, index: usize) -> Option<Left<'_>> {
+        let pattern = self.patterns.get(index).map(Left::Pattern);
+        pattern.or_else(|| self.origin.as_ref()?.page(index).map(Left::Page))
     }
 
     /// Cuts `len` bytes at `at` at page borders: (page index, offset in page, length).
@@ -130,6 +173,12 @@ impl Ram {
             (piece > 0).then_some(item)
         }))
     }
+}
+
+/// What a freeze left for a page without a slot.
+enum Left<'a> {
+    Page(&'a [u8; PAGE_SIZE]),
+    Pattern(&'a Pattern),
 }
 
 /// RAM that stands still: the pages that hold anything but zeros.
@@ -157,24 +206,34 @@ impl FrozenRam {
 
 impl Ram {
     pub(crate) fn freeze(&self) -> FrozenRam {
-        let mut kept = Vec::with_capacity(self.touched);
+        let mut kept = Vec::with_capacity(self.owners.len());
         let mut place = |index| {
-            let page = self.current(index).filter(|page| **page != [0; PAGE_SIZE]);
-            page.map_or(ZEROS, |page| {
-                kept.push(*page);
-                kept.len() as u32 - 1
+            self.with_page(index, |page| {
+                let page = page.filter(|page| **page != [0; PAGE_SIZE]);
+                page.map_or(ZEROS, |page| {
+                    kept.push(*page);
+                    kept.len() as u32 - 1
+                })
             })
         };
         let places = (0..self.pages.len()).map(&mut place).collect();
         FrozenRam { base: self.base, places, kept }
     }
 
-    /// What page `index` holds, if not zeros for want of a touch.
-    fn current(&self, index: usize) -> Option<&[u8; PAGE_SIZE]> {
-        match NonNull::new(self.pages[index]) {
+    /// Shows what page `index` holds; nothing if zeros for want of a touch.
+    fn with_page<R>(&self, index: usize, look: impl FnOnce(Option<&[u8; PAGE_SIZE]>) -> R) -> R {
+        if let Some(page) = NonNull::new(self.pages[index]) {
             // SAFETY: the slot is one whole page of this map's, which `self` lends out read-only.
-            Some(page) => Some(unsafe { page.cast::<[u8; PAGE_SIZE]>().as_ref() }),
-            None => self.original(index),
+            return look(Some(unsafe { page.cast().as_ref() }));
+        }
+        match self.left(index) {
+            Some(Left::Page(page)) => look(Some(page)),
+            Some(Left::Pattern(pattern)) => {
+                let mut page = [0; PAGE_SIZE];
+                pattern.expand(&mut page);
+                look(Some(&page))
+            }
+            None => look(None),
         }
     }
 
@@ -185,15 +244,93 @@ impl Ram {
     }
 }
 
+/// A page that keeps its slot.
+struct Kept {
+    page: u32,
+    slot: u32,
+}
+
+/// No kept page is in this slot.
+const VACANT: u32 = u32::MAX;
+
+impl Ram {
+    /// Takes the slots of pages that hold zeros or follow a rule, and lays the others out densely,
+    /// in the order of the guest's addresses. Nobody may hold a page's host address over this.
+    pub(crate) fn compact(&mut self) {
+        let mut kept = self.take_slots();
+        kept.sort_unstable_by_key(|kept| kept.page);
+        self.move_to_front(&mut kept);
+        self.arena.truncate(kept.len());
+        self.owners.clear();
+        for (slot, Kept { page, .. }) in kept.iter().enumerate() {
+            self.pages[*page as usize] = self.arena.slot(slot).as_ptr();
+            self.owners.push(*page);
+        }
+        wipe(kept, |kept| *kept = Kept { page: 0, slot: 0 });
+    }
+
+    /// Leaves no page with a slot; returns those that shall have one.
+    fn take_slots(&mut self) -> Vec<Kept> {
+        let mut kept = Vec::with_capacity(self.owners.len());
+        let mut patterns = std::mem::take(&mut self.patterns);
+        let owners = std::mem::take(&mut self.owners);
+        for (slot, &page) in owners.iter().enumerate() {
+            let index = page as usize;
+            let bytes = *self.bytes(index);
+            patterns.remove(index);
+            self.pages[index] = std::ptr::null_mut();
+            let pattern = Pattern::of(&bytes);
+            if bytes == [0; PAGE_SIZE] && self.left(index).is_none() {
+                continue;
+            }
+            match pattern {
+                Some(pattern) => patterns.insert(page, pattern),
+                None => kept.push(Kept { page, slot: slot as u32 }),
+            }
+        }
+        (self.patterns, self.owners) = (patterns, owners);
+        kept
+    }
+
+    /// Exchanges slots' contents until page `i` of `kept` is in slot `i`.
+    fn move_to_front(&mut self, kept: &mut [Kept]) {
+        let mut places = vec![VACANT; self.owners.len()];
+        for (place, kept) in kept.iter().enumerate() {
+            places[kept.slot as usize] = place as u32;
+        }
+        for target in 0..kept.len() {
+            let source = kept[target].slot as usize;
+            if source == target {
+                continue;
+            }
+            let (to, from) = (self.arena.slot(target), self.arena.slot(source));
+            // SAFETY: two different slots are two whole pages that do not overlap, and the caller
+            // holds no reference into either.
+            unsafe { std::ptr::swap_nonoverlapping(to.as_ptr(), from.as_ptr(), PAGE_SIZE) };
+            places.swap(target, source);
+            if let Some(moved) = kept.get_mut(places[source] as usize) {
+                moved.slot = source as u32;
+            }
+        }
+        wipe(places, |place| *place = 0);
+    }
+}
+
+/// Freed memory stays in a frozen machine as it is.
+fn wipe<T>(mut of: Vec<T>, clear: impl FnMut(&mut T)) {
+    of.iter_mut().for_each(clear);
+    std::hint::black_box(&of);
+}
+
 impl GuestMemory for Ram {
     fn read(&self, at: GuestPhysAddr, into: &mut [u8]) -> Result<(), NotRam> {
         let mut done = 0;
         for (index, offset, len) in self.pieces(at, into.len())? {
             let target = &mut into[done..done + len];
-            match self.current(index) {
+            self.with_page(index, |page| match page {
                 Some(page) => target.copy_from_slice(&page[offset..offset + len]),
                 None => target.fill(0),
-            }
+            });
             done += len;
         }
         Ok(())
@@ -260,5 +397,64 @@ mod tests {
         let mut seen = [0; 4096];
         Ram::thaw(&frozen).read(GuestPhysAddr(BASE + 2 * 4096), &mut seen).expect("inside");
         assert_eq!(seen, [8; 4096]);
+    }
+
+    fn patterned(index: usize) -> [u8; PAGE_SIZE] {
+        let mut page = [0; PAGE_SIZE];
+        for (at, to) in page.chunks_exact_mut(8).enumerate() {
+            to.copy_from_slice(&((index << 12 | at << 3) as u64).to_le_bytes());
+        }
+        page
+    }
+
+    fn irregular(index: usize) -> [u8; PAGE_SIZE] {
+        std::array::from_fn(|at| (at * at % 251 + index) as u8)
+    }
+
+    fn contents(ram: &Ram, index: usize) -> [u8; PAGE_SIZE] {
+        let mut page = [0; PAGE_SIZE];
+        ram.read(GuestPhysAddr(BASE + index as u64 * 4096), &mut page).expect("inside");
+        page
+    }
+
+    #[test]
+    fn compaction_keeps_every_byte_and_the_slots_of_irregular_pages_alone() {
+        const PAGES: usize = 700;
+        let mut ram = Ram::new(BASE, PAGES as u64 * 4096);
+        let content = |index: usize| match index % 5 {
+            0 => irregular(index),
+            1 => patterned(index),
+            2 => [0xcc; PAGE_SIZE],
+            _ => [0; PAGE_SIZE],
+        };
+        // In an order of its own, so that the slots are not in that of the pages.
+        for index in (0..PAGES).map(|index| index * 37 % PAGES).filter(|index| index % 5 != 4) {
+            *ram.bytes(index) = content(index);
+        }
+        for round in 0..2 {
+            ram.compact();
+            assert_eq!(ram.touched_pages(), PAGES / 5, "round {round}");
+            assert!((0..PAGES).all(|index| contents(&ram, index) == content(index)));
+        }
+        assert!((0..PAGES).step_by(5).map(|index| ram.page(index)).is_sorted());
+        assert!((0..PAGES).all(|index| *ram.bytes(index) == content(index)), "by touch");
+    }
+
+    #[test]
+    fn what_replaced_a_pattern_stays() {
+        let mut ram = Ram::new(BASE, 8 * 4096);
+        *ram.bytes(1) = patterned(1);
+        *ram.bytes(2) = patterned(2);
+        *ram.bytes(3) = patterned(3);
+        ram.compact();
+        assert_eq!(ram.touched_pages(), 0);
+        ram.zero_page(1);
+        ram.bytes(2).fill(0);
+        *ram.bytes(3) = irregular(3);
+        ram.compact();
+        assert_eq!([1, 2].map(|index| contents(&ram, index)), [[0; PAGE_SIZE]; 2]);
+        assert_eq!(contents(&ram, 3), irregular(3));
+        let frozen = Arc::new(ram.freeze());
+        assert_eq!(contents(&Ram::thaw(&frozen), 3), irregular(3));
     }
 }
