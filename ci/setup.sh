@@ -7,7 +7,7 @@ packages=(
     # compilers: host programs, guest programs and kernel, the static runner
     build-essential gcc-riscv64-linux-gnu libc6-dev-riscv64-cross musl-tools
     # the kernel's build
-    bc bison flex libelf-dev libssl-dev xz-utils
+    bc bison flex libelf-dev libssl-dev patch xz-utils
     # the Debian base image and the tests' mirror; uidmap lets a user other than root map ids
     debian-archive-keyring dpkg-dev python3 uidmap util-linux
     # registry and client that the tests publish to

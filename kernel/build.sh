@@ -21,9 +21,10 @@ case $arch in
 esac
 config=$here/$arch/config
 replace=$here/$arch/replace
+patches=$here/patches
 source "$here/$arch/source"
 
-for tool in "${cross}gcc" make flex bison bc apt-get dpkg-deb xz flock; do
+for tool in "${cross}gcc" make flex bison bc apt-get dpkg-deb patch xz flock; do
     command -v "$tool" >/dev/null || fail "\`$tool' is missing: run ci/setup.sh"
 done
 [ -r "$keyring" ] || fail "$keyring is missing (package debian-archive-keyring): run ci/setup.sh"
@@ -36,6 +37,7 @@ key=$({
     grep -E '^(CONFIG_|# CONFIG_.* is not set$)' "$config"
     sha256sum <"$here/build.sh"
     (cd "$replace" && find . -type f | sort | xargs sha256sum)
+    cat "$patches"/*.patch
     "${cross}gcc" --version | head -n 1
     "${cross}ld" --version | head -n 1
 } | digest)
@@ -117,6 +119,11 @@ build() {
     fetch_source "$work"
     local tree=$work/$SOURCE_PACKAGE
     cp -r "$replace/." "$tree"
+    local patch
+    for patch in "$patches"/*.patch; do
+        # Without fuzz: one that no longer fits exactly is to be looked at.
+        patch --directory="$tree" --strip=1 --fuzz=0 --silent <"$patch" || fail "$patch does not fit this source"
+    done
     compile "$tree"
     mkdir "$work/result"
     cp "$tree/$image" "$work/result/Image"
