@@ -11,6 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SI
 use signal_hook::iterator::Signals;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Whoever runs a container directs them at what is in it.
@@ -23,6 +24,7 @@ const IMPATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Events {
     frames: OwnedFd,
+    to: Arc<OwnedFd>,
 }
 
 impl Events {
@@ -34,14 +36,34 @@ impl Events {
     /// If the system has no more descriptors, threads or signal handlers.
     pub fn of_process() -> io::Result<Self> {
         let (frames, to) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let to = Arc::new(to);
+        let own = Arc::clone(&to);
         let signals = Signals::new(FORWARDED.iter().chain(&[SIGWINCH]))?;
-        std::thread::Builder::new().name("signals".into()).spawn(move || forward(signals, &to))?;
-        Ok(Self { frames })
+        std::thread::Builder::new().name("signals".into()).spawn(move || forward(signals, &own))?;
+        Ok(Self { frames, to })
+    }
+
+    /// The way to ask for a freeze of the run that has these events.
+    #[must_use]
+    pub fn freezer(&self) -> Freezer {
+        Freezer(Arc::clone(&self.to))
     }
 
     /// The pipe with the frames, non-blocking.
     pub(crate) fn frames(&self) -> BorrowedFd<'_> {
         self.frames.as_fd()
+    }
+}
+
+/// Asks for a freeze, from any thread.
+#[derive(Debug, Clone)]
+pub struct Freezer(Arc<OwnedFd>);
+
+impl Freezer {
+    /// Makes the container stand still; the run then ends with the machine in its hands.
+    pub fn freeze(&self) {
+        // A full pipe is one that the machine has not read for thousands of signals.
+        let _ = rustix::io::write(&self.0, &Frame::Settle.encode());
     }
 }
 

@@ -25,12 +25,54 @@ pub struct RunOptions {
     pub terminal: Option<Terminal>,
 }
 
-/// Runs an artifact to its end and returns the guest's exit code; 141 (128 + `SIGPIPE`) if a
-/// reader of its output went away.
+/// How a run ends.
+#[derive(Debug)]
+pub enum End {
+    /// With the guest's exit code; 141 (128 + `SIGPIPE`) if a reader of its output went away.
+    Exit(u32),
+    /// With a machine in which the container stands still, because somebody asked for it.
+    Frozen(Standstill),
+}
+
+/// A run that could go on.
+pub struct Standstill {
+    store: Store<Host>,
+}
+
+impl std::fmt::Debug for Standstill {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Standstill").field("memory_bytes", &self.memory().len()).finish()
+    }
+}
+
+impl Standstill {
+    /// The machine: linear memory of the module.
+    #[must_use]
+    pub fn memory(&self) -> &[u8] {
+        self.store.data().memory.map_or(&[], |memory| memory.data(&self.store))
+    }
+}
+
+/// Runs an artifact to its end and returns the exit code.
 ///
 /// # Errors
 /// If the module cannot be instantiated, or the emulator in it traps.
 pub fn run(engine: &Engine, artifact: &Artifact, options: RunOptions) -> Result<u32, RunnerError> {
+    Ok(match run_until_freeze(engine, artifact, options)? {
+        End::Exit(code) => code,
+        End::Frozen(_) => 0,
+    })
+}
+
+/// Runs an artifact to its end, or until a freeze that was asked for.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_until_freeze(
+    engine: &Engine,
+    artifact: &Artifact,
+    options: RunOptions,
+) -> Result<End, RunnerError> {
     let RunOptions { args, env, mut overrides, mounts, streams, events, terminal } = options;
     overrides.terminal = terminal.map(|_| terminal::size());
     let host = Host::new(args, env, streams, OwnFolder::new(overrides.encode(), events), mounts);
@@ -40,9 +82,9 @@ pub fn run(engine: &Engine, artifact: &Artifact, options: RunOptions) -> Result<
     let outcome = program.call(&mut store, ());
     drop(raw);
     match outcome {
-        Ok(()) => Ok(0),
+        Ok(()) => Ok(End::Frozen(Standstill { store })),
         Err(error) => match error.downcast_ref::<Exit>() {
-            Some(Exit(code)) => Ok(*code),
+            Some(Exit(code)) => Ok(End::Exit(*code)),
             None => Err(RunnerError::Trap(root_cause(&error))),
         },
     }

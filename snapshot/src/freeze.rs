@@ -36,7 +36,9 @@ pub struct Machine {
 }
 
 /// Looks for one line of output.
-pub struct LineTest(Box<dyn FnMut(&[u8]) -> bool + Send>);
+pub struct LineTest(Box<IsMet>);
+
+type IsMet = dyn FnMut(&[u8]) -> bool + Send;
 
 impl LineTest {
     /// The line for which `is_met` is true; it is asked of each, without its end.

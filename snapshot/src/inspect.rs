@@ -118,7 +118,10 @@ pub fn inspect(from: impl Read + Seek, len: u64) -> Result<Report, InspectError>
     Err(InspectError::malformed(walk.at(), "number of sections"))
 }
 
-fn check_header(walk: &mut FileWalk<impl Read + Seek>, len: u64) -> Result<(), InspectError> {
+pub(crate) fn check_header(
+    walk: &mut FileWalk<impl Read + Seek>,
+    len: u64,
+) -> Result<(), InspectError> {
     let start = walk.bytes(len.min(CORE_MODULE.len() as u64))?;
     if start == CORE_MODULE {
         return Ok(());
@@ -187,15 +190,15 @@ impl Parts {
             return Err(InspectError::malformed(at, "number of data segments"));
         }
         for _ in 0..count {
-            let (active, len) = segment_header(walk)?;
-            walk.skip(len)?;
+            let segment = segment_header(walk)?;
+            walk.skip(segment.len)?;
             if walk.at() > end {
                 return Err(InspectError::malformed(at, "data section"));
             }
-            if active {
-                self.sizes.image += len;
+            if segment.is_active {
+                self.sizes.image += segment.len;
             } else {
-                self.sizes.rom = len;
+                self.sizes.rom = segment.len;
             }
         }
         Ok(())
@@ -217,17 +220,28 @@ impl Parts {
     }
 }
 
-/// Whether the segment is active, and its length; the walk then stands at its first byte.
-fn segment_header(walk: &mut FileWalk<impl Read + Seek>) -> Result<(bool, u64), InspectError> {
+/// One data segment.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) is_active: bool,
+    /// Where in the file its bytes are.
+    pub(crate) at: u64,
+    pub(crate) len: u64,
+}
+
+/// Reads what is in front of a segment; the walk then stands at its first byte.
+pub(crate) fn segment_header(
+    walk: &mut FileWalk<impl Read + Seek>,
+) -> Result<Segment, InspectError> {
     const I32_CONST: u8 = 0x41;
     const END: u8 = 0x0b;
     let at = walk.at();
-    let active = match walk.byte()? {
+    let is_active = match walk.byte()? {
         0 => true,
         1 => false,
         _ => return Err(InspectError::malformed(at, "data segment kind")),
     };
-    if active {
+    if is_active {
         let opcode = walk.byte()?;
         // A signed LEB128 ends where an unsigned one does; the address itself is of no interest.
         let mut ended = false;
@@ -241,7 +255,8 @@ fn segment_header(walk: &mut FileWalk<impl Read + Seek>) -> Result<(bool, u64), 
             return Err(InspectError::malformed(at, "data segment address"));
         }
     }
-    Ok((active, u64::from(walk.number()?)))
+    let len = u64::from(walk.number()?);
+    Ok(Segment { is_active, at: walk.at(), len })
 }
 
 fn metadata(walk: &mut FileWalk<impl Read + Seek>, len: u64) -> Result<Vec<u8>, InspectError> {

@@ -7,7 +7,8 @@
 //! 2. [`seal`] replaces the emulator's imports of the build's files by the rootfs itself, one
 //!    passive data segment, and puts the custom sections in front;
 //! 3. [`inspect`] reads sizes, imports and custom sections without running anything, and
-//!    [`check`] says from them whether something of the host is left.
+//!    [`check`] says from them whether something of the host is left;
+//! 4. [`save`] makes an artifact of the memory of a run that stands still.
 //!
 //! Equal inputs give equal bytes: nothing here reads a clock, a path or randomness, and the
 //! emulator cannot, since every call that would is refused until the freeze.
@@ -19,10 +20,12 @@ mod host;
 mod imports;
 mod inspect;
 mod rom;
+mod save;
 mod sections;
 
 pub use check::{CheckError, check};
 pub use freeze::{FreezeError, Frozen, LineTest, Machine, freeze};
 pub use inspect::{InspectError, Report, Sizes, inspect};
 pub use rom::{SealError, seal};
+pub use save::{SaveError, save};
 pub use sections::{Manifest, Sections};

@@ -26,6 +26,9 @@ pub struct Manifest {
     pub emulator: String,
     /// Digest of the root file system image.
     pub rootfs: String,
+    /// The image's program runs in the frozen machine already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub running: bool,
 }
 
 impl Manifest {

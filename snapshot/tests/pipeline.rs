@@ -4,9 +4,9 @@ mod common;
 
 use common::{BOOT, Bench, MEMORY_BYTES, ROOTFS, RUN, emulator, sections};
 use lithify_control::Overrides;
-use lithify_runner::{Artifact, RunOptions, Streams, run};
-use lithify_snapshot::{CheckError, FreezeError, Frozen, SealError, check, inspect, seal};
-use std::fs;
+use lithify_runner::{Artifact, End, RunOptions, Streams, run, run_until_freeze};
+use lithify_snapshot::{CheckError, FreezeError, Frozen, SealError, check, inspect, save, seal};
+use std::fs::{self, File};
 use std::io::{Cursor, Read, Seek};
 
 fn sealed(frozen: &Frozen, rom: &[u8]) -> Vec<u8> {
@@ -56,6 +56,69 @@ fn artifact_continues_where_the_boot_ended() {
         b"a root file system",
     ];
     assert_eq!(output, expected.concat());
+}
+
+/// Ends by returning until it has done so twice; then as `RUN` does.
+const COUNT: &str = r#"
+  (i32.store (i32.const 69632) (i32.add (i32.load (i32.const 69632)) (i32.const 1)))
+  (i32.store (i32.const 200000) (memory.grow (i32.const 1)))
+  (if (i32.lt_u (i32.load (i32.const 69632)) (i32.const 3)) (then (return)))"#;
+
+#[test]
+fn run_that_stands_still_is_saved_and_goes_on_as_often_as_one_likes() {
+    let bench = Bench::new();
+    let frozen = bench.freeze(emulator(BOOT, &[COUNT, RUN].concat())).unwrap();
+    let mut wasm = sealed(&frozen, ROOTFS);
+    let path = bench.folder.path().join("app.wasm");
+    let start = || {
+        let artifact = Artifact::open(&bench.engine, &path, &bench.cache).unwrap();
+        let mut stdout = tempfile::tempfile().unwrap();
+        let streams = Streams::new(
+            None,
+            stdout.try_clone().unwrap().into(),
+            tempfile::tempfile().unwrap().into(),
+        );
+        let end = run_until_freeze(&bench.engine, &artifact, options(streams)).unwrap();
+        let mut output = Vec::new();
+        stdout.rewind().unwrap();
+        stdout.read_to_end(&mut output).unwrap();
+        (end, output)
+    };
+    for _ in 0..2 {
+        fs::write(&path, &wasm).unwrap();
+        let (End::Frozen(machine), _) = start() else { panic!("it returns") };
+        let saved = || {
+            let mut out = Vec::new();
+            save(File::open(&path).unwrap(), machine.memory(), &mut out).unwrap();
+            out
+        };
+        wasm = saved();
+        assert_eq!(wasm, saved());
+        wasmparser::validate(&wasm).unwrap();
+        let report = inspect(Cursor::new(&wasm), wasm.len() as u64).unwrap();
+        assert_eq!(check(&report), Ok(()));
+        assert!(report.manifest.running);
+        assert_eq!(report.sizes.rom, ROOTFS.len() as u64);
+        assert_eq!(report.image_config["os"], "linux");
+    }
+    fs::write(&path, &wasm).unwrap();
+    for _ in 0..2 {
+        let (End::Exit(42), output) = start() else { panic!("it exits") };
+        assert!(output.ends_with(b"hsqsa root file system"), "{output:?}");
+    }
+}
+
+#[test]
+fn damaged_artifact_is_not_saved() {
+    let bench = Bench::new();
+    let wasm = sealed(&bench.freeze(emulator(BOOT, RUN)).unwrap(), ROOTFS);
+    let path = bench.folder.path().join("app.wasm");
+    for len in [4, 100, wasm.len() - 1] {
+        fs::write(&path, &wasm[..len]).unwrap();
+        let error = save(File::open(&path).unwrap(), &[0; 65536], &mut Vec::new()).unwrap_err();
+        let message = error.to_string();
+        assert!(message.starts_with("the artifact that runs cannot be read again: "), "{message}");
+    }
 }
 
 #[test]

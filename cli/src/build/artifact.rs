@@ -117,6 +117,7 @@ impl Parts<'_> {
                 initramfs,
                 emulator,
                 rootfs: rootfs.digest.to_string(),
+                running: self.args.warm.key().is_some(),
             },
             image_config: self.config.to_json(),
         }

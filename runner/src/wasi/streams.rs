@@ -1,6 +1,7 @@
 //! Standard input, output and error on the host's descriptors.
 
 use super::errno::{Errno, Stop};
+use crate::OutputWatch;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::retry_on_intr;
 use std::io;
@@ -15,13 +16,20 @@ pub struct Streams {
     stdin: Option<OwnedFd>,
     stdout: OwnedFd,
     stderr: OwnedFd,
+    watch: Option<OutputWatch>,
 }
 
 impl Streams {
     /// Streams on descriptors of the caller; without `stdin` the guest reads end of file.
     #[must_use]
     pub fn new(stdin: Option<OwnedFd>, stdout: OwnedFd, stderr: OwnedFd) -> Self {
-        Self { stdin, stdout, stderr }
+        Self { stdin, stdout, stderr, watch: None }
+    }
+
+    /// The same, looked at by `watch`.
+    #[must_use]
+    pub fn watched(self, watch: OutputWatch) -> Self {
+        Self { watch: Some(watch), ..self }
     }
 
     /// This process's own streams; standard input only if it is to be `attached`.
@@ -51,9 +59,14 @@ impl Streams {
     }
 
     /// Writes at least one byte unless `from` is empty.
-    pub(super) fn write(&self, fd: u32, from: &[u8]) -> Result<usize, Stop> {
+    pub(super) fn write(&mut self, fd: u32, from: &[u8]) -> Result<usize, Stop> {
         let file = self.get(fd)?.filter(|_| fd != 0).ok_or(Errno::BadF)?;
-        blocking(file, PollFlags::OUT, || rustix::io::write(file, from)).map_err(stop)
+        let written = blocking(file, PollFlags::OUT, || rustix::io::write(file, from));
+        let written = written.map_err(stop)?;
+        if let Some(watch) = &mut self.watch {
+            watch.see(fd, &from[..written]);
+        }
+        Ok(written)
     }
 }
 

@@ -111,6 +111,7 @@ pub(crate) fn sections() -> Sections {
             initramfs: digest("2"),
             emulator: digest("3"),
             rootfs: digest("4"),
+            running: false,
         },
         image_config: br#"{"os":"linux"}"#.to_vec(),
     }
