@@ -55,7 +55,7 @@ pub use instruction::{
     MountKind, NetworkMode, OnBuild, Pairs, Run, SecurityMode, Sharing, Transfer, TransferKind,
 };
 pub use machine::{MachineError, RunMachine};
-pub use options::{DockerfileInput, Entitlements, ExtraHost, HostAddress, Options};
+pub use options::{DockerfileInput, Entitlements, Options};
 pub use parser::{Directives, Heredoc, Pair, ParseError};
 pub use plan::PlanError;
 pub use progress::{Event, Progress, StepId, Warning};

@@ -1,11 +1,11 @@
 //! What to build.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lithify_hostnet::ExtraHost;
 use lithify_image::Platform;
 
 use crate::cache::CacheOptions;
@@ -35,24 +35,6 @@ pub struct Entitlements {
     pub network_host: bool,
     /// `security.insecure`: RUN's root keeps all capabilities.
     pub security_insecure: bool,
-}
-
-/// A name in `/etc/hosts`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExtraHost {
-    /// The name.
-    pub name: String,
-    /// What it means.
-    pub address: HostAddress,
-}
-
-/// What a name in `/etc/hosts` means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostAddress {
-    /// An address.
-    Ip(IpAddr),
-    /// `host-gateway`: the host's loopback interface, which commands otherwise do not reach.
-    Gateway,
 }
 
 /// What to build.

@@ -6,6 +6,8 @@ use crate::build::run_options::RunOptions;
 use crate::build::warm::WarmOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lithify_control::MAX_MEMORY_BYTES;
+use lithify_hostnet::{ExtraHost, Published};
+use lithify_runner::NetworkMode;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -176,6 +178,15 @@ pub(crate) struct RunArgs {
     /// The same in words: type=bind,source=HOST,target=GUEST and, if it is, ,readonly
     #[arg(long, value_name = "type=bind,...")]
     pub(crate) mount: Vec<OsString>,
+    /// Let this host's network reach a port of the container
+    #[arg(short, long, value_name = "[IP:]HOST:GUEST[/udp]")]
+    pub(crate) publish: Vec<Published>,
+    /// What the container reaches: default (other hosts), none, or host (this one, too)
+    #[arg(long, value_name = "MODE", default_value = "default", alias = "net")]
+    pub(crate) network: NetworkMode,
+    /// Add a name to /etc/hosts; host-gateway is this host's loopback interface
+    #[arg(long, value_name = "NAME:IP|host-gateway")]
+    pub(crate) add_host: Vec<ExtraHost>,
     /// Connect standard input
     #[arg(short, long)]
     pub(crate) interactive: bool,

@@ -8,8 +8,8 @@ use crate::reference::{Finder, Target};
 use lithify_control::Overrides;
 use lithify_image::Reference;
 use lithify_runner::{
-    Artifact, CompiledCache, Engine, Events, HostMount, MountError, RunOptions, RunnerError,
-    Streams, Terminal,
+    Artifact, CompiledCache, Engine, Events, HostMount, MountError, NetworkWish, RunOptions,
+    RunnerError, Streams, Terminal,
 };
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -35,8 +35,14 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
     };
     let streams = Streams::inherit(args.interactive)
         .map_err(|error| CliError::own(format!("a standard stream is closed: {error}")))?;
-    let overrides = overrides(&args);
+    let wish = NetworkWish {
+        mode: args.network,
+        published: args.publish.clone(),
+        hosts: args.add_host.clone(),
+    };
+    let overrides = Overrides { hosts: wish.host_lines(), ..overrides(&args) };
     let mounts = mounts(&args)?;
+    let network = wish.open().map_err(|error| CliError::own(error.to_string()))?;
     let events = Events::of_process()
         .map_err(|error| CliError::own(format!("cannot take signals: {error}")))?;
     let options = RunOptions {
@@ -44,6 +50,7 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
         args: args.words.into_iter().map(OsString::into_vec).collect(),
         env,
         mounts,
+        network,
         streams,
         events: Some(events),
         terminal,
@@ -109,8 +116,7 @@ fn overrides(args: &RunArgs) -> Overrides {
         user: bytes(&args.user),
         hostname: bytes(&args.hostname),
         kernel_log: args.kernel_log,
-        terminal: None,
-        freeze_at: None,
+        ..Overrides::default()
     }
 }
 

@@ -156,7 +156,7 @@ impl FrameReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Mount, MountKind, Network, Readiness, Volume};
+    use crate::{Mount, MountKind, Readiness, Volume};
 
     fn mounts() -> Vec<Mount> {
         let kinds = [
@@ -170,18 +170,6 @@ mod tests {
         kinds.map(|kind| Mount { target: b"/t".to_vec(), kind }).to_vec()
     }
 
-    fn network() -> Network {
-        Network {
-            ipv4: [10, 0, 2, 15].into(),
-            ipv4_prefix: 24,
-            ipv4_gateway: [10, 0, 2, 2].into(),
-            ipv6: std::net::Ipv6Addr::LOCALHOST,
-            ipv6_prefix: 64,
-            ipv6_gateway: std::net::Ipv6Addr::UNSPECIFIED,
-            mtu: 1500,
-        }
-    }
-
     fn renew() -> Frame {
         Frame::Renew(Renewal {
             hostname: b"flint".to_vec(),
@@ -189,7 +177,8 @@ mod tests {
             entropy: [9; crate::THAW_ENTROPY_LEN],
             env: vec![b"B=1".to_vec()],
             mounts: mounts(),
-            network: Some(network()),
+            network: true,
+            hosts: b"192.0.2.1\tother\n".to_vec(),
             terminal: None,
             freeze_at: Some(Readiness::Port(8080)),
         })
@@ -206,7 +195,8 @@ mod tests {
             entropy: [7; crate::THAW_ENTROPY_LEN],
             volumes: vec![Volume { offset: 0, len: 512 }, Volume { offset: 1 << 40, len: 4096 }],
             mounts: mounts(),
-            network: Some(network()),
+            network: true,
+            hosts: b"192.0.2.1\tother\n".to_vec(),
             privileged: true,
             export: true,
             terminal: Some(WindowSize { rows: 24, columns: 80 }),

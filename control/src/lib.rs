@@ -21,7 +21,7 @@ pub mod wire;
 pub use boot::{BootConfig, ENTROPY_SEED_LEN, MAX_MEMORY_BYTES};
 pub use frame::{Frame, FrameReader, MAX_FRAME_LEN};
 pub use mount::{Mount, MountKind, Volume};
-pub use network::Network;
+pub use network::{PLAN, Plan};
 pub use overrides::Overrides;
 pub use process::ImageProcess;
 pub use start::{StartRequest, THAW_ENTROPY_LEN};

@@ -16,6 +16,8 @@ pub struct Overrides {
     pub user: Option<Vec<u8>>,
     /// `--hostname`.
     pub hostname: Option<Vec<u8>>,
+    /// `--add-host`: lines for `/etc/hosts`.
+    pub hosts: Vec<u8>,
     /// Print the kernel's messages to standard error.
     pub kernel_log: bool,
     /// `--tty`: the container gets a terminal, of this size at first.
@@ -40,6 +42,7 @@ impl Overrides {
             .option(self.cwd.as_deref())
             .option(self.user.as_deref())
             .option(self.hostname.as_deref())
+            .bytes(&self.hosts)
             .bool(self.kernel_log)
             .each(self.terminal.as_slice(), WindowSize::encode)
             .each(self.freeze_at.as_slice(), Readiness::encode)
@@ -57,6 +60,7 @@ impl Overrides {
             cwd: from.option()?,
             user: from.option()?,
             hostname: from.option()?,
+            hosts: from.bytes()?,
             kernel_log: from.bool()?,
             terminal: from.each(WindowSize::decode)?.pop(),
             freeze_at: from.each(Readiness::decode)?.pop(),

@@ -1,7 +1,6 @@
 //! The request made of a guest at its thaw.
 
 use crate::mount::{Mount, Volume};
-use crate::network::Network;
 use crate::terminal::WindowSize;
 use crate::warm::Readiness;
 use crate::wire::{Decoder, Encoder, WireError};
@@ -32,8 +31,11 @@ pub struct StartRequest {
     /// What is mounted in the container, in this order. Only with `volumes`, except for
     /// [host directories](crate::MountKind::Host).
     pub mounts: Vec<Mount>,
-    /// How the network is to be set up; without it there is only the loopback interface.
-    pub network: Option<Network>,
+    /// There is a network beside the loopback interface, set up as [`PLAN`](crate::PLAN) says.
+    pub network: bool,
+    /// Lines for the container's `/etc/hosts` behind those that name itself. Only without
+    /// `volumes`: with them the file is one of `mounts`.
+    pub hosts: Vec<u8>,
     /// The container's root keeps all capabilities.
     pub privileged: bool,
     /// Write to [`port::EXPORT`](crate::port::EXPORT) what the container process changed: below
@@ -62,7 +64,8 @@ impl StartRequest {
             entropy,
             volumes: Vec::new(),
             mounts: Vec::new(),
-            network: None,
+            network: false,
+            hosts: Vec::new(),
             privileged: false,
             export: false,
             terminal: None,
@@ -80,7 +83,8 @@ impl StartRequest {
             .array(&self.entropy)
             .each(&self.volumes, Volume::encode)
             .each(&self.mounts, Mount::encode)
-            .each(self.network.as_slice(), Network::encode)
+            .bool(self.network)
+            .bytes(&self.hosts)
             .bool(self.privileged)
             .bool(self.export)
             .each(self.terminal.as_slice(), WindowSize::encode)
@@ -98,7 +102,8 @@ impl StartRequest {
             entropy: from.array()?,
             volumes: from.each(Volume::decode)?,
             mounts: from.each(Mount::decode)?,
-            network: from.each(Network::decode)?.pop(),
+            network: from.bool()?,
+            hosts: from.bytes()?,
             privileged: from.bool()?,
             export: from.bool()?,
             terminal: from.each(WindowSize::decode)?.pop(),

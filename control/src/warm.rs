@@ -1,7 +1,6 @@
 //! Machines that are frozen while their program runs.
 
 use crate::mount::Mount;
-use crate::network::Network;
 use crate::start::THAW_ENTROPY_LEN;
 use crate::terminal::WindowSize;
 use crate::wire::{Decoder, Encoder, WireError};
@@ -78,8 +77,10 @@ pub struct Renewal {
     pub env: Vec<Vec<u8>>,
     /// [Host directories](crate::MountKind::Host) for the container.
     pub mounts: Vec<Mount>,
-    /// How the network is to be set up.
-    pub network: Option<Network>,
+    /// There is a network beside the loopback interface, set up as [`PLAN`](crate::PLAN) says.
+    pub network: bool,
+    /// Lines for the container's `/etc/hosts` behind those that name itself.
+    pub hosts: Vec<u8>,
     /// The size of the terminal that the container has.
     pub terminal: Option<WindowSize>,
     /// When the container is to stand still again.
@@ -93,7 +94,8 @@ impl Renewal {
             .array(&self.entropy)
             .list(&self.env)
             .each(&self.mounts, Mount::encode)
-            .each(self.network.as_slice(), Network::encode)
+            .bool(self.network)
+            .bytes(&self.hosts)
             .each(self.terminal.as_slice(), WindowSize::encode)
             .each(self.freeze_at.as_slice(), Readiness::encode);
     }
@@ -105,7 +107,8 @@ impl Renewal {
             entropy: from.array()?,
             env: from.list()?,
             mounts: from.each(Mount::decode)?,
-            network: from.each(Network::decode)?.pop(),
+            network: from.bool()?,
+            hosts: from.bytes()?,
             terminal: from.each(WindowSize::decode)?.pop(),
             freeze_at: from.each(Readiness::decode)?.pop(),
         })

@@ -10,7 +10,7 @@ use crate::program::{self, Program};
 use crate::readiness::NOTIFY_VARIABLE;
 use crate::renew::Devices;
 use crate::streams::TheirEnds;
-use crate::{capability, dev, freeze, host_mounts, identity};
+use crate::{capability, dev, freeze, host_mounts, identity, network};
 use lithify_control::{Frame, Readiness, StartRequest, exit_code};
 use rustix::fs::{Gid, Mode, Uid};
 use rustix::io::Errno;
@@ -86,7 +86,10 @@ pub(crate) fn freeze(
     let request = freeze::until_start(control).map_err(Failure::BeforeFreeze)?;
     thaw.renew(request.realtime_ns, request.entropy)?;
     identity::set_hostname(&request.hostname)?;
-    files.write(&request.hostname)?;
+    files.write(&request)?;
+    if !request.network {
+        network::lower()?;
+    }
     Ok((prepared, request))
 }
 

@@ -44,6 +44,7 @@ impl Guest {
     pub(crate) fn make_container_then_freeze(mut self) -> Result<(), Error> {
         image::mount_squashfs(image::DISK, IMAGE)?;
         let root = Overlay::mount(IMAGE, ROOT)?;
+        network::configure()?;
         let mut exports = Exports::open(&root, &[])?;
         let (mut failure, mut freeze_at) = (None, None);
         let child = spawn::container(&mut || {
@@ -83,8 +84,10 @@ impl Guest {
         self.thaw.renew(request.realtime_ns, request.entropy)?;
         volumes::mount(&request.volumes)?;
         let root = Overlay::mount(&volumes::path(0), ROOT)?;
-        let mounts = Mounts::prepare(&request.mounts, request.network.as_ref())?;
-        request.network.as_ref().map_or(Ok(()), network::configure)?;
+        let mounts = Mounts::prepare(&request.mounts, request.network)?;
+        if request.network {
+            network::configure()?;
+        }
         Ok((root, mounts))
     }
 

@@ -161,7 +161,7 @@ impl Process {
             | ThreadNameSpaceType::PROCESS_ID;
         rustix::thread::move_into_thread_name_spaces(self.pidfd.as_fd(), namespaces)
             .during(|| "enter the container".to_owned())?;
-        identity::renew(&renewal.hostname)
+        identity::renew(renewal)
     }
 
     fn execute(&self, hook: &Path, renewal: &Renewal) -> Result<(), String> {

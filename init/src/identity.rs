@@ -4,6 +4,7 @@
 
 use crate::error::{Context, Error};
 use crate::mount::make_directory;
+use lithify_control::{PLAN, Renewal, StartRequest};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::rand::GetRandomFlags;
@@ -17,64 +18,90 @@ const MAX_HOSTNAME_LEN: usize = 64;
 pub(crate) struct Files {
     hostname: File,
     hosts: File,
+    resolv_conf: File,
     /// Absent from images without an `/etc`.
     machine_id: Option<File>,
 }
 
 impl Files {
-    /// Makes them in the caller's root, in place of those of the image. `/etc/resolv.conf` is
-    /// left empty: there is no name server, and lookups fail at once.
+    /// Makes them in the caller's root, in place of those of the image. `/etc/resolv.conf`
+    /// names the gateway's name server already.
     ///
     /// # Errors
     /// If one cannot be made.
     pub(crate) fn create() -> Result<Self, Error> {
         let has_etc = std::path::Path::new("/etc").is_dir();
         make_directory("/etc", 0o755).during(|| "make /etc".to_owned())?;
-        replace("/etc/resolv.conf", 0o644)?;
+        let path = "/etc/resolv.conf";
+        let mut resolv_conf = replace(path, 0o644)?;
+        resolv_conf.write_all(&name_server()).during(|| format!("write {path}"))?;
         Ok(Self {
+            resolv_conf,
             hostname: replace("/etc/hostname", 0o644)?,
             hosts: replace("/etc/hosts", 0o644)?,
             machine_id: has_etc.then(|| replace("/etc/machine-id", 0o444)).transpose()?,
         })
     }
 
-    /// Tells the container its name and a machine id of its own.
+    /// Tells the container its name, other names, and a machine id of its own. Without a network
+    /// there is no name server, and lookups fail at once.
     ///
     /// # Errors
     /// If writing fails.
-    pub(crate) fn write(&mut self, hostname: &[u8]) -> Result<(), Error> {
+    pub(crate) fn write(&mut self, request: &StartRequest) -> Result<(), Error> {
+        let hostname = &request.hostname[..];
+        if !request.network {
+            self.resolv_conf.set_len(0).during(|| "empty /etc/resolv.conf".to_owned())?;
+        }
         self.hostname
             .write_all(&[hostname, b"\n"].concat())
             .during(|| "write /etc/hostname".to_owned())?;
-        self.hosts.write_all(&hosts(hostname)).during(|| "write /etc/hosts".to_owned())?;
+        let hosts = [&hosts(hostname)[..], &request.hosts].concat();
+        self.hosts.write_all(&hosts).during(|| "write /etc/hosts".to_owned())?;
         self.machine_id.as_mut().map_or(Ok(()), write_machine_id)
     }
 }
 
-/// Gives the caller's container, which may run for long, another name and machine id. Files that it
-/// has changed since it got them stay as they are.
+/// Gives the caller's container, which may run for long, another name, machine id and network. Files
+/// that it has changed since it got them stay as they are.
 ///
 /// # Errors
 /// If writing fails.
-pub(crate) fn renew(hostname: &[u8]) -> Result<(), Error> {
+pub(crate) fn renew(renewal: &Renewal) -> Result<(), Error> {
     let uname = rustix::system::uname();
     let old = uname.nodename().to_bytes().to_vec();
-    set_hostname(hostname)?;
-    rewrite("/etc/hostname", &[&old, &b"\n"[..]].concat(), &[hostname, b"\n"].concat())?;
-    rewrite("/etc/hosts", &hosts(&old), &hosts(hostname))?;
+    let new = &renewal.hostname[..];
+    set_hostname(new)?;
+    rewrite("/etc/hostname", |text| {
+        (text == [&old, &b"\n"[..]].concat()).then(|| [new, b"\n"].concat())
+    })?;
+    rewrite("/etc/hosts", |text| {
+        let added = text.strip_prefix(&hosts(&old)[..])?;
+        Some([&hosts(new)[..], added, &renewal.hosts].concat())
+    })?;
+    rewrite("/etc/resolv.conf", |text| {
+        let known = if renewal.network { Vec::new() } else { name_server() };
+        (text == known).then(|| if renewal.network { name_server() } else { Vec::new() })
+    })?;
     if std::fs::symlink_metadata("/etc/machine-id").is_ok_and(|file| file.is_file()) {
         write_machine_id(&mut replace("/etc/machine-id", 0o444)?)?;
     }
     Ok(())
 }
 
-/// Replaces what is in a file if it is `from`.
-fn rewrite(path: &str, from: &[u8], to: &[u8]) -> Result<(), Error> {
+/// Replaces what is in a file, if `change` knows it.
+fn rewrite(path: &str, change: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Result<(), Error> {
     let is_plain = std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file());
-    if !is_plain || std::fs::read(path).ok().as_deref() != Some(from) {
-        return Ok(());
+    let text = if is_plain { std::fs::read(path).ok() } else { None };
+    match text.and_then(|text| change(&text)) {
+        Some(to) => replace(path, 0o644)?.write_all(&to).during(|| format!("write {path}")),
+        None => Ok(()),
     }
-    replace(path, 0o644)?.write_all(to).during(|| format!("write {path}"))
+}
+
+/// `/etc/resolv.conf` of a container with a network.
+fn name_server() -> Vec<u8> {
+    format!("nameserver {}\n", PLAN.dns_v4).into_bytes()
 }
 
 fn write_machine_id(to: &mut File) -> Result<(), Error> {

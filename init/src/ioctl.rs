@@ -91,6 +91,7 @@ pub(crate) fn add_partition(
 
 // `include/uapi/linux/sockios.h`.
 const SIOCADDRT: Opcode = 0x890b;
+const SIOCGIFFLAGS: Opcode = 0x8913;
 const SIOCSIFFLAGS: Opcode = 0x8914;
 const SIOCSIFADDR: Opcode = 0x8916;
 const SIOCSIFNETMASK: Opcode = 0x891c;
@@ -143,6 +144,27 @@ impl Interface {
     /// If there is none of this name.
     pub(crate) fn raise(&mut self) -> Result<(), Errno> {
         self.request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+        self.set::<SIOCSIFFLAGS>()
+    }
+
+    /// Whether it is up.
+    ///
+    /// # Errors
+    /// If there is none of this name.
+    pub(crate) fn is_up(&mut self) -> Result<bool, Errno> {
+        // SAFETY: SIOCGIFFLAGS reads an `ifreq` and writes its flags.
+        unsafe { ioctl(&self.socket, Updater::<SIOCGIFFLAGS, _>::new(&mut self.request))? };
+        // SAFETY: the kernel has just written this member.
+        let flags = unsafe { self.request.ifr_ifru.ifru_flags };
+        Ok(libc::c_int::from(flags) & libc::IFF_UP != 0)
+    }
+
+    /// Takes it down.
+    ///
+    /// # Errors
+    /// If there is none of this name.
+    pub(crate) fn lower(&mut self) -> Result<(), Errno> {
+        self.request.ifr_ifru.ifru_flags = 0;
         self.set::<SIOCSIFFLAGS>()
     }
 

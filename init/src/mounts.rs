@@ -10,7 +10,7 @@ use crate::helper::Helper;
 use crate::image::Overlay;
 use crate::mount::{INERT, make_directory};
 use crate::volumes;
-use lithify_control::{Mount, MountKind, Network};
+use lithify_control::{Mount, MountKind, PLAN};
 use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
@@ -46,12 +46,12 @@ struct Detached {
 }
 
 impl Mounts {
-    /// Makes the sources of `mounts`; the volumes are mounted. Sockets lead to the gateway of
-    /// `network`, which need not be set up yet.
+    /// Makes the sources of `mounts`; the volumes are mounted. Sockets lead to the
+    /// gateway, so there must be a network; it need not be set up yet.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub(crate) fn prepare(mounts: &[Mount], network: Option<&Network>) -> Result<Self, Error> {
+    pub(crate) fn prepare(mounts: &[Mount], network: bool) -> Result<Self, Error> {
         make_directory(SOURCES, 0o700).during(|| format!("make {SOURCES}"))?;
         let mut prepared = Self::default();
         for (number, mount) in mounts.iter().enumerate() {
@@ -70,7 +70,7 @@ impl Mounts {
         &mut self,
         number: usize,
         kind: &MountKind,
-        network: Option<&Network>,
+        network: bool,
     ) -> Result<Option<PathBuf>, Error> {
         let own = format!("{SOURCES}/{number}");
         match kind {
@@ -102,8 +102,9 @@ impl Mounts {
                 Ok(Some(own.into()))
             }
             MountKind::Socket { port, mode, uid, gid } => {
-                let network = network.ok_or(Errno::NETUNREACH).during(|| format!("make {own}"))?;
-                let gateway = SocketAddrV4::new(network.ipv4_gateway, *port);
+                let reachable = if network { Ok(()) } else { Err(Errno::NETUNREACH) };
+                reachable.during(|| format!("make {own}"))?;
+                let gateway = SocketAddrV4::new(PLAN.gateway_v4, *port);
                 self.helpers.push(agent::serve_at(&own, *mode, (*uid, *gid), gateway)?);
                 Ok(Some(own.into()))
             }

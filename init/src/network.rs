@@ -2,7 +2,7 @@
 
 use crate::error::{Context, Error};
 use crate::ioctl::Interface;
-use lithify_control::Network;
+use lithify_control::PLAN;
 use rustix::io::Errno;
 use rustix::net::AddressFamily;
 
@@ -24,33 +24,57 @@ pub(crate) fn raise_loopback() -> Result<(), Error> {
         .during(|| "bring lo up".to_owned())
 }
 
-/// Sets the network device up.
+/// Sets the network device up as the plan says. In an artifact that happens before the freeze, when
+/// nobody knows yet whether there will be a network.
 ///
 /// # Errors
 /// If there is none, or the kernel refuses an address.
-pub(crate) fn configure(network: &Network) -> Result<(), Error> {
+pub(crate) fn configure() -> Result<(), Error> {
     for (name, value) in IPV6_SETTINGS {
         // A kernel without IPv6 has no such settings.
         let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{DEVICE}/{name}"), value);
     }
-    ipv4(network).during(|| format!("give {DEVICE} the address {}", network.ipv4))?;
-    ipv6(network).during(|| format!("give {DEVICE} the address {}", network.ipv6))
+    ipv4().during(|| format!("give {DEVICE} the address {}", PLAN.guest_v4))?;
+    ipv6().during(|| format!("give {DEVICE} the address {}", PLAN.guest_v6))
 }
 
-fn ipv4(network: &Network) -> Result<(), Errno> {
+/// Makes the device be up, and set up, or down, whatever it was before.
+///
+/// # Errors
+/// As [`configure`] and [`lower`].
+pub(crate) fn set(is_wanted: bool) -> Result<(), Error> {
+    let is_up = Interface::find(DEVICE, AddressFamily::INET)
+        .and_then(|device| device.map_or(Ok(false), |mut device| device.is_up()))
+        .during(|| format!("look at {DEVICE}"))?;
+    match (is_up, is_wanted) {
+        (false, true) => configure(),
+        (true, false) => lower(),
+        _ => Ok(()),
+    }
+}
+
+/// Takes the network device down, and with it every way out of the machine.
+///
+/// # Errors
+/// If the kernel refuses.
+pub(crate) fn lower() -> Result<(), Error> {
+    Interface::find(DEVICE, AddressFamily::INET)
+        .and_then(|device| device.map_or(Ok(()), |mut device| device.lower()))
+        .during(|| format!("bring {DEVICE} down"))
+}
+
+fn ipv4() -> Result<(), Errno> {
     let device = Interface::find(DEVICE, AddressFamily::INET)?;
     let mut device = device.ok_or(Errno::AFNOSUPPORT)?;
-    device.set_mtu(network.mtu)?;
-    device.set_ipv4(network.ipv4, network.ipv4_prefix)?;
+    device.set_mtu(PLAN.mtu)?;
+    device.set_ipv4(PLAN.guest_v4, PLAN.prefix_v4)?;
     device.raise()?;
-    device.route_ipv4(network.ipv4_gateway)
+    device.route_ipv4(PLAN.gateway_v4)
 }
 
-fn ipv6(network: &Network) -> Result<(), Errno> {
+fn ipv6() -> Result<(), Errno> {
     match Interface::find(DEVICE, AddressFamily::INET6)? {
         None => Ok(()),
-        Some(mut device) => {
-            device.set_ipv6(network.ipv6, network.ipv6_prefix, network.ipv6_gateway)
-        }
+        Some(mut device) => device.set_ipv6(PLAN.guest_v6, PLAN.prefix_v6, PLAN.gateway_v6),
     }
 }

@@ -10,7 +10,6 @@ use crate::renew::Devices;
 use crate::spawn::Child;
 use crate::standstill::{self, Thawed};
 use lithify_control::{Frame, Readiness, Renewal, WindowSize};
-use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -96,8 +95,8 @@ impl<'a> Pauses<'a> {
 
     fn renew(&self, child: &Child, renewal: &Renewal) -> Result<Option<Hooks>, String> {
         let renewed = self.devices.renew(renewal.realtime_ns, renewal.entropy);
-        let connected = renewal.network.as_ref().map_or(Ok(()), network::configure);
-        renewed.and(unless_known(connected)).map_err(|error| error.to_string())?;
+        let connected = network::set(renewal.network);
+        renewed.and(connected).map_err(|error| error.to_string())?;
         hooks::start(child, renewal)
     }
 
@@ -107,13 +106,5 @@ impl<'a> Pauses<'a> {
     /// What a hook that failed has to say.
     pub(crate) fn end_hooks(&mut self) -> Result<(), String> {
         self.hooks.take().map_or(Ok(()), Hooks::finish)
-    }
-}
-
-/// A machine that was frozen on a network has its addresses and routes already.
-fn unless_known(configured: Result<(), Error>) -> Result<(), Error> {
-    match configured {
-        Err(Error::Os { errno: Errno::EXIST, .. }) => Ok(()),
-        configured => configured,
     }
 }

@@ -8,8 +8,8 @@
 //!   and nobody else can write, and the check and the mapping use the same open file.
 //! - Without the feature `compiler` there is no compiler in the program and only `.cwasm` files
 //!   run; both kinds of program share one engine configuration, so each loads the other's files.
-//! - The guest reaches three streams, clocks, randomness, its request and what is below the
-//!   directories that its user named, nothing else.
+//! - The guest reaches three streams, clocks, randomness, its request, what is below the directories
+//!   that its user named and what that user's choice of network lets out, nothing else.
 
 mod artifact;
 #[cfg(feature = "compiler")]
@@ -19,6 +19,7 @@ mod environment;
 mod error;
 mod events;
 mod mounts;
+mod network;
 mod output_watch;
 mod run;
 mod terminal;
@@ -33,6 +34,7 @@ pub use environment::variable;
 pub use error::RunnerError;
 pub use events::{Events, Freezer};
 pub use mounts::{HostMount, MountError};
+pub use network::{Network, NetworkError, NetworkMode, NetworkWish};
 pub use output_watch::OutputWatch;
 pub use run::{End, RunOptions, Standstill, run, run_until_freeze};
 pub use terminal::{NotATerminal, Terminal};

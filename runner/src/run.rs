@@ -2,7 +2,7 @@
 
 use crate::error::{RunnerError, root_cause};
 use crate::wasi::{self, Exit, Host, OwnFolder, Streams};
-use crate::{Artifact, Engine, Events, HostMount, Terminal, terminal};
+use crate::{Artifact, Engine, Events, HostMount, Network, Terminal, terminal};
 use lithify_control::Overrides;
 use wasmtime::{Linker, Store};
 
@@ -17,6 +17,8 @@ pub struct RunOptions {
     pub overrides: Overrides,
     /// Directories of the host that the container gets.
     pub mounts: Vec<HostMount>,
+    /// The host's network, as far as the container gets it.
+    pub network: Option<Network>,
     /// Where input comes from and output goes.
     pub streams: Streams,
     /// What the container hears of while it runs.
@@ -73,9 +75,12 @@ pub fn run_until_freeze(
     artifact: &Artifact,
     options: RunOptions,
 ) -> Result<End, RunnerError> {
-    let RunOptions { args, env, mut overrides, mounts, streams, events, terminal } = options;
+    let RunOptions { args, env, mut overrides, mounts, network, streams, events, terminal } =
+        options;
     overrides.terminal = terminal.map(|_| terminal::size());
-    let host = Host::new(args, env, streams, OwnFolder::new(overrides.encode(), events), mounts);
+    let uplink = network.as_ref().map(|network| network.uplink.encode());
+    let folder = OwnFolder::new(overrides.encode(), uplink, events);
+    let host = Host::new(args, env, streams, folder, mounts, network);
     let mut store = Store::new(engine.wasmtime(), host);
     let program = start(&mut store, artifact)?;
     let raw = terminal.map(Terminal::enter).transpose().map_err(RunnerError::Terminal)?;

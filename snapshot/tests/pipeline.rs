@@ -21,6 +21,7 @@ fn options(streams: Streams) -> RunOptions {
         env: vec![],
         overrides: Overrides::default(),
         mounts: vec![],
+        network: None,
         streams,
         events: None,
         terminal: None,

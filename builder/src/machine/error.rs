@@ -73,6 +73,9 @@ pub enum MachineError {
     /// The guest says the wrong thing.
     #[error("the machine for RUN said `{0}`, which was not expected")]
     Unexpected(String),
+    /// The host's list of name servers cannot be read.
+    #[error("the network for RUN: name servers: {0}")]
+    NameServers(#[source] io::Error),
     /// The host has no network for the machine.
     #[error("the network for RUN: {0}")]
     Network(#[source] io::Error),

@@ -54,7 +54,7 @@ impl Guest {
             hostname: HOSTNAME.into(),
             mounts: network::files(job, HOSTNAME).into_iter().chain(mounts).collect(),
             volumes: disk.volumes(),
-            network: uplink.as_ref().map(|_| network::interface()),
+            network: uplink.is_some(),
             privileged: job.is_privileged,
             export: true,
             ..StartRequest::new(bytes(&job.command.argv), HostClock::now(), randomness.array())

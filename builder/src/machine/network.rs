@@ -1,26 +1,18 @@
 //! The way from RUN's machine to the host's network.
 
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
-use lithify_control::{Mount, MountKind, Network};
+use lithify_control::{Mount, MountKind, PLAN};
+use lithify_hostnet::{Access, HostAddress, SystemSockets, host_lines, resolvers_of_host};
 use lithify_machine::host::Link;
-use lithify_net::{
-    Access, Forwarded, Gateway, MTU, PLAN, Settings, SharedGateway, StdSockets, resolvers,
-};
+use lithify_net::{Forwarded, Gateway, Settings, SharedGateway};
 
 use super::MachineError;
-use super::host::failed;
 use crate::exec::{Job, JobNetwork};
-use crate::options::HostAddress;
-
-/// Where the host lists its name servers.
-const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// A network, of which the machine has one end and who waits for the machine the other.
 #[derive(Debug)]
-pub(super) struct Uplink(SharedGateway<StdSockets>);
+pub(super) struct Uplink(SharedGateway<SystemSockets>);
 
 impl Uplink {
     /// The network of one machine, if it has one, which reaches the sockets `forwarded` as well.
@@ -37,13 +29,10 @@ impl Uplink {
             JobNetwork::Default => Access::Outside,
             JobNetwork::Host => Access::Host,
         };
-        let listed = match std::fs::read_to_string(RESOLV_CONF) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            read => read.map_err(failed("read", Path::new(RESOLV_CONF)))?,
-        };
-        let sockets = StdSockets::new().map_err(MachineError::Network)?;
+        let resolvers = resolvers_of_host().map_err(MachineError::NameServers)?;
+        let sockets = SystemSockets::new().map_err(MachineError::Network)?;
         let seed = u64::from_le_bytes(seed);
-        let settings = Settings { access, forwarded, resolvers: resolvers(&listed), seed };
+        let settings = Settings { access, forwarded, resolvers, seed };
         Ok(Some(Self(SharedGateway::new(Gateway::new(sockets, settings)))))
     }
 
@@ -58,35 +47,12 @@ impl Uplink {
     }
 }
 
-/// How the guest's interface is set up.
-pub(super) fn interface() -> Network {
-    Network {
-        ipv4: PLAN.guest_v4,
-        ipv4_prefix: PLAN.prefix_v4,
-        ipv4_gateway: PLAN.gateway_v4,
-        ipv6: PLAN.guest_v6,
-        ipv6_prefix: PLAN.prefix_v6,
-        ipv6_gateway: PLAN.gateway_v6,
-        mtu: MTU,
-    }
-}
-
-/// The files that tell a command called `hostname` where it is. With the host's network, the host
-/// has the name that other builders give it.
+/// The files that tell a command called `hostname` where it is.
 pub(super) fn files(job: &Job<'_>, hostname: &str) -> [Mount; 2] {
     let mut hosts = format!(
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n"
     );
-    if job.network == JobNetwork::Host {
-        hosts += &format!("{}\thost.docker.internal\n", PLAN.gateway_v4);
-    }
-    for host in job.hosts {
-        let address = match host.address {
-            HostAddress::Ip(address) => address,
-            HostAddress::Gateway => PLAN.gateway_v4.into(),
-        };
-        hosts += &format!("{address}\t{}\n", host.name);
-    }
+    hosts += &host_lines(job.hosts, job.network == JobNetwork::Host);
     let resolv_conf = match job.network {
         JobNetwork::None => String::new(),
         _ => format!("nameserver {}\n", PLAN.dns_v4),
@@ -101,12 +67,12 @@ fn file(target: &str, content: String) -> Mount {
 
 #[cfg(test)]
 mod tests {
+    use lithify_hostnet::ExtraHost;
     use lithify_rootfs::Tree;
 
     use super::*;
     use crate::cancel::Cancel;
     use crate::exec::Command;
-    use crate::options::ExtraHost;
 
     fn hosts_and_servers(network: JobNetwork) -> (String, String) {
         let host = |name: &str, address| ExtraHost { name: name.into(), address };

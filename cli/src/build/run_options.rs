@@ -1,7 +1,8 @@
 //! What RUN is given and allowed.
 
 use clap::{Args, ValueEnum};
-use lithify_builder::{Entitlements, ExtraHost, HostAddress, NetworkMode, Options, Secret};
+use lithify_builder::{Entitlements, NetworkMode, Options, Secret};
+use lithify_hostnet::ExtraHost;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -19,7 +20,7 @@ pub(crate) struct RunOptions {
     network: NetworkOption,
     /// Add a name to RUN's /etc/hosts; host-gateway is this host's loopback interface
     #[arg(long = "add-host", value_name = "NAME:IP|host-gateway")]
-    hosts: Vec<HostOption>,
+    hosts: Vec<ExtraHost>,
     /// Allow RUN what it has to be allowed
     #[arg(long = "allow", value_enum, value_name = "ENTITLEMENT")]
     allowed: Vec<EntitlementOption>,
@@ -55,7 +56,7 @@ impl RunOptions {
         options.secrets = secrets.collect();
         let agents = self.agents.iter().map(|AgentOption(id, socket)| (id.clone(), socket.clone()));
         options.ssh = agents.collect();
-        options.hosts = self.hosts.iter().map(|HostOption(host)| host.clone()).collect();
+        options.hosts.clone_from(&self.hosts);
         options.network = match self.network {
             NetworkOption::Default => NetworkMode::Default,
             NetworkOption::None => NetworkMode::None,
@@ -138,32 +139,6 @@ impl AgentOption {
     }
 }
 
-/// `--add-host`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct HostOption(ExtraHost);
-
-impl FromStr for HostOption {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        const EXPECTED: &str = "expected NAME:IP or NAME:host-gateway";
-        // The first of either: an IPv6 address has colons of its own.
-        let (name, address) = text.split_once([':', '=']).ok_or(EXPECTED)?;
-        let is_word = !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic() && c != '#');
-        let address = match address {
-            "host-gateway" => HostAddress::Gateway,
-            ip => {
-                let ip = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(ip);
-                HostAddress::Ip(ip.parse().map_err(|_| EXPECTED)?)
-            }
-        };
-        match is_word {
-            true => Ok(Self(ExtraHost { name: name.to_owned(), address })),
-            false => Err(EXPECTED.to_owned()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,20 +179,6 @@ mod tests {
             ("a=b,c", None, "expected one agent's socket; give keys to an agent with ssh-add"),
         ] {
             assert_eq!(read(text, own), Err(expected.to_owned()), "{text}");
-        }
-    }
-
-    #[test]
-    fn hosts_have_names_and_addresses() {
-        let host =
-            |text: &str| text.parse::<HostOption>().map(|host| (host.0.name, host.0.address));
-        let ip = |ip: &str| HostAddress::Ip(ip.parse().unwrap());
-        assert_eq!(host("a:10.0.0.1"), Ok(("a".into(), ip("10.0.0.1"))));
-        assert_eq!(host("a=::1"), Ok(("a".into(), ip("::1"))));
-        assert_eq!(host("a:[fe80::1]"), Ok(("a".into(), ip("fe80::1"))));
-        assert_eq!(host("a.b:host-gateway"), Ok(("a.b".into(), HostAddress::Gateway)));
-        for text in ["a", ":1.2.3.4", "a b:1.2.3.4", "a:b", "a\n:1.2.3.4"] {
-            assert!(host(text).is_err(), "{text}");
         }
     }
 }

@@ -13,15 +13,16 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lithify_control::{
-    Frame, FrameReader, Mount, MountKind, Network, ROOT_AT_START, StartRequest, THAW_ENTROPY_LEN,
-    Volume, port,
+    Frame, FrameReader, Mount, MountKind, PLAN, ROOT_AT_START, StartRequest, THAW_ENTROPY_LEN, Volume,
+    port,
 };
 use lithify_hostdir::HostDir;
+use lithify_hostnet::{Access, SystemSockets, resolvers_of_host};
 use lithify_machine::host::{
     BlockSource, BootFile, Clock, Console, Entropy, FileServer, Input, KernelLog, Link,
 };
 use lithify_machine::{Hosts, Machine, Setup, Status};
-use lithify_net::{Access, Gateway, MTU, PLAN, Settings, SharedGateway, StdSockets, resolvers};
+use lithify_net::{Gateway, Settings, SharedGateway};
 use lithify_ninep::native::NativeTree;
 use lithify_ninep::{Export, Server};
 
@@ -119,27 +120,17 @@ fn read(path: &str) -> Bytes {
     Bytes(std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}")))
 }
 
-/// A network with the host's name servers and published ports, and how the guest sets it up.
-fn network(published: &str) -> (SharedGateway<StdSockets>, Network) {
-    let listed = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let resolvers = resolvers(&listed);
+/// A network with the host's name servers and published ports.
+fn network(published: &str) -> SharedGateway<SystemSockets> {
+    let resolvers = resolvers_of_host().unwrap_or_else(|error| panic!("name servers: {error}"));
     let settings = Settings { access: Access::Gateway, resolvers, seed: 1, ..Settings::default() };
-    let sockets = StdSockets::new().unwrap_or_else(|error| panic!("{error}"));
-    let interface = Network {
-        ipv4: PLAN.guest_v4,
-        ipv4_prefix: PLAN.prefix_v4,
-        ipv4_gateway: PLAN.gateway_v4,
-        ipv6: PLAN.guest_v6,
-        ipv6_prefix: PLAN.prefix_v6,
-        ipv6_gateway: PLAN.gateway_v6,
-        mtu: MTU,
-    };
+    let sockets = SystemSockets::new().unwrap_or_else(|error| panic!("{error}"));
     let mut gateway = Gateway::new(sockets, settings);
     for port in published.split(',').filter(|port| !port.is_empty()) {
         let port = port.parse().unwrap_or_else(|error| panic!("{error}"));
         gateway.publish(&port).unwrap_or_else(|error| panic!("{port}: {error}"));
     }
-    (SharedGateway::new(gateway), interface)
+    SharedGateway::new(gateway)
 }
 
 /// The file that names the network's name server.
@@ -174,7 +165,7 @@ fn shared_mount() -> Mount {
 }
 
 /// Lets time pass until the guest has something to do.
-fn idle(machine: &mut Machine, net: Option<&SharedGateway<StdSockets>>, wake_ns: Option<u64>) {
+fn idle(machine: &mut Machine, net: Option<&SharedGateway<SystemSockets>>, wake_ns: Option<u64>) {
     match net {
         Some(net) => net.wait(wake_ns.map(Duration::from_nanos)).expect("the host can wait"),
         None => machine.skip_idle(wake_ns.expect("a timer or a frame")),
@@ -185,7 +176,7 @@ fn idle(machine: &mut Machine, net: Option<&SharedGateway<StdSockets>>, wake_ns:
 fn run(
     machine: &mut Machine,
     ports: &Ports,
-    net: Option<&SharedGateway<StdSockets>>,
+    net: Option<&SharedGateway<SystemSockets>>,
     what: &str,
 ) -> Frame {
     let (start, before) = (Instant::now(), machine.instret());
@@ -251,7 +242,7 @@ fn main() {
     })
     .unwrap_or_else(|error| panic!("{error}"));
     run(&mut machine, &ports, None, "boot");
-    let gateway = net.as_ref().map(|(gateway, _)| gateway);
+    let gateway = net.as_ref();
     machine.connect(gateway.map(|gateway| Box::new(gateway.clone()) as Box<dyn Link>));
     machine.thaw(Box::new(HostClock(Instant::now())), [1; 16]);
     let argv = argv.iter().map(|arg| arg.clone().into_bytes()).collect();
@@ -262,7 +253,7 @@ fn main() {
         hostname: b"native".to_vec(),
         volumes: vec![volume],
         mounts: net.iter().map(|_| resolv_conf()).chain(has_files.then(shared_mount)).collect(),
-        network: net.as_ref().map(|(_, interface)| *interface),
+        network: net.is_some(),
         ..StartRequest::new(argv, HostClock(Instant::now()).realtime_ns(), [7; THAW_ENTROPY_LEN])
     });
     ports.0.borrow_mut().to_guest.extend(request.encode());

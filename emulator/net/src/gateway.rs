@@ -4,15 +4,15 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use lithify_control::PLAN;
+use lithify_hostnet::{Access, Protocol, Published, SocketId, Sockets, Target};
 use lithify_machine::host::Link;
 use smoltcp::time::Instant;
 
+use crate::forwarded::Forwarded;
 use crate::packet::{self, Ends, Packet, Unreachable};
-use crate::plan::PLAN;
-use crate::policy::{Access, Forwarded, Target};
-use crate::publish::{Listeners, Published};
+use crate::publish::Listeners;
 use crate::queue::FrameQueue;
-use crate::sockets::{SocketId, Sockets};
 use crate::tcp::{Connections, Destination, Refusal};
 use crate::udp::Mappings;
 
@@ -83,7 +83,14 @@ impl<S: Sockets> Gateway<S> {
     /// # Errors
     /// If the host cannot listen there.
     pub fn publish(&mut self, port: &Published) -> io::Result<SocketAddr> {
-        self.listeners.publish(&mut self.sockets, port)
+        let socket = port.open(&mut self.sockets)?;
+        self.adopt(socket, port.guest, port.protocol);
+        self.sockets.local_addr(socket)
+    }
+
+    /// Lets what arrives at this socket, which listens or is bound, reach a port of the guest.
+    pub fn adopt(&mut self, socket: SocketId, guest: u16, protocol: Protocol) {
+        self.listeners.adopt(socket, guest, protocol);
     }
 
     /// The host's side.

@@ -6,14 +6,13 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use lithify_control::PLAN;
 use lithify_machine::devices::virtio::{MAC as GUEST_MAC, MAX_FRAME_LEN};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     Icmpv4DstUnreachable, Icmpv4Packet, Icmpv4Repr, Icmpv6DstUnreachable, Icmpv6Packet, Icmpv6Repr,
     IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, TcpPacket, UdpPacket,
 };
-
-use crate::plan::{GATEWAY_MAC, PLAN};
 
 pub(crate) const ETHERNET_HEADER_LEN: usize = 14;
 const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
@@ -24,6 +23,9 @@ const IPV4_HEADER_LEN: usize = 20;
 const IPV6_HEADER_LEN: usize = 40;
 const UDP_HEADER_LEN: usize = 8;
 const HOP_LIMIT: u8 = 64;
+
+/// Hardware address of the gateway, locally administered.
+pub(crate) const GATEWAY_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x02];
 
 /// Most of an offending packet that an error quotes: its header and the ports, as RFC 792 asks.
 const QUOTE_LEN: usize = 8;

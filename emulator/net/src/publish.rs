@@ -3,19 +3,16 @@
 //! The guest sees the gateway as its peer. A datagram's sender gets a port of the gateway, so that
 //! the guest's answers find back.
 
-mod spec;
-
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use self::spec::{Protocol, PublishError, Published};
+use lithify_control::PLAN;
+use lithify_hostnet::{Protocol, SocketId, Sockets};
+
 use crate::packet::{self, Ends};
-use crate::plan::PLAN;
 use crate::queue::FrameQueue;
-use crate::sockets::{SocketId, Sockets};
 use crate::tcp::Connections;
 use crate::udp::MAPPING_IDLE;
 
@@ -52,19 +49,9 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
-    /// Begins to listen; returns where.
-    pub(crate) fn publish(
-        &mut self,
-        sockets: &mut dyn Sockets,
-        port: &Published,
-    ) -> io::Result<SocketAddr> {
-        let socket = match port.protocol {
-            Protocol::Tcp => sockets.listen(port.host)?,
-            Protocol::Udp => sockets.bind(port.host)?,
-        };
-        let listener = Listener { guest: port.guest, protocol: port.protocol, active: true };
-        self.listeners.insert(socket, listener);
-        sockets.local_addr(socket)
+    /// Takes a socket that listens or is bound.
+    pub(crate) fn adopt(&mut self, socket: SocketId, guest: u16, protocol: Protocol) {
+        self.listeners.insert(socket, Listener { guest, protocol, active: true });
     }
 
     /// Something may have arrived. Returns whether the socket is one of these.

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
+use lithify_control::PLAN;
 use lithify_machine::devices::virtio::MAX_FRAME_LEN;
 use smoltcp::phy::{self, Checksum, ChecksumCapabilities, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
 use crate::packet::{self, ETHERNET_HEADER_LEN};
-use crate::plan::MTU;
 
 /// Frames that wait for the guest; when it has no room for them, nobody makes more.
 const MAX_WAITING: usize = 64;
@@ -102,7 +102,7 @@ impl phy::Device for Wire<'_> {
         checksum.icmpv6 = Checksum::Tx;
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
-        capabilities.max_transmission_unit = usize::from(MTU);
+        capabilities.max_transmission_unit = usize::from(PLAN.mtu);
         capabilities.checksum = checksum;
         capabilities
     }

@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use lithify_hostnet::Sockets;
 use lithify_machine::host::Link;
 
 use crate::gateway::Gateway;
-use crate::sockets::Sockets;
 
 /// Clones are the same gateway: one is the machine's [`Link`], another stays with who waits for
 /// the machine.
@@ -43,5 +43,20 @@ impl<S: Sockets> Link for SharedGateway<S> {
 
     fn receive(&mut self, take: &mut dyn FnMut(&[u8]) -> bool) {
         self.0.borrow_mut().receive(take);
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl SharedGateway<lithify_hostnet::SystemSockets> {
+    /// Sleeps until the gateway has something to do or this time has passed: what an idle machine
+    /// does in place of sleeping.
+    ///
+    /// # Errors
+    /// If the operating system cannot wait.
+    pub fn wait(&self, timeout: Option<std::time::Duration>) -> std::io::Result<()> {
+        self.with(|gateway| {
+            let timeout = [gateway.rest(), timeout].into_iter().flatten().min();
+            gateway.sockets_mut().wait(timeout)
+        })
     }
 }

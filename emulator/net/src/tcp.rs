@@ -12,6 +12,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use lithify_control::PLAN;
+use lithify_hostnet::{SocketId, Sockets};
 use smoltcp::iface::{Config, Interface, PollResult, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::time::{Duration, Instant};
@@ -19,9 +21,7 @@ use smoltcp::wire::{HardwareAddress, IpEndpoint, IpListenEndpoint};
 
 use self::flow::{Flow, Stage};
 use crate::packet::{Ends, Unreachable};
-use crate::plan::PLAN;
 use crate::queue::{FrameQueue, Wire};
-use crate::sockets::{SocketId, Sockets};
 
 /// Connections at a time, those being made included: stops a guest from taking all of the host's
 /// file descriptors and memory. Its next `SYN` is not heard until one ends.

@@ -9,9 +9,10 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use lithify_hostnet::{SocketId, Sockets};
+
 use crate::packet::{self, Ends, Unreachable};
 use crate::queue::FrameQueue;
-use crate::sockets::{SocketId, Sockets};
 
 /// How long a mapping without datagrams lasts, as long as RFC 4787 asks for.
 pub const MAPPING_IDLE: Duration = Duration::from_secs(120);

@@ -220,7 +220,7 @@ impl Console for Ports {
                 len => Input::Bytes(len),
             },
             _ if !matches!(self.streams.0.get(), FarEnd::Host) => Input::Empty,
-            number::STDIN if !wasi::wait(true, None, 0) => Input::Empty,
+            number::STDIN if !wasi::wait(true, [None; wasi::MAX_WAITED], 0) => Input::Empty,
             number::STDIN => match wasi::read_stdin(into) {
                 Ok(0) | Err(_) => Input::Closed,
                 Ok(len) => Input::Bytes(len),

@@ -16,6 +16,7 @@ mod crash;
 mod events;
 mod files;
 mod imports;
+mod network;
 mod request;
 mod rom;
 mod run;

@@ -4,6 +4,7 @@
 use lithify_control::wire::WireError;
 use lithify_control::{ImageProcess, Overrides, Renewal, StartRequest, THAW_ENTROPY_LEN};
 
+use crate::network::NetworkError;
 use crate::wasi;
 
 /// Bytes of a generated host name, in hexadecimal half as many; as long as docker's.
@@ -14,6 +15,8 @@ const HOSTNAME_BYTES: usize = 6;
 pub(crate) enum RequestError {
     #[error("the runner's request: {0}")]
     Overrides(#[from] WireError),
+    #[error("{0}")]
+    Network(#[from] NetworkError),
     #[error("no command specified: the image has neither ENTRYPOINT nor CMD")]
     NoCommand,
     #[error("the host has no randomness: {0}")]
@@ -40,6 +43,7 @@ pub(crate) fn overrides() -> Result<Option<Overrides>, WireError> {
 pub(crate) fn start(
     image: &ImageProcess,
     overrides: &Overrides,
+    has_network: bool,
 ) -> Result<StartRequest, RequestError> {
     let arguments = wasi::arguments().into_iter().skip(1).collect();
     let argv = command(image, overrides, arguments);
@@ -53,6 +57,8 @@ pub(crate) fn start(
         cwd: overrides.cwd.clone().unwrap_or_else(|| image.cwd.clone()),
         user: overrides.user.clone().unwrap_or_else(|| image.user.clone()),
         hostname: overrides.hostname.clone().map_or_else(random_hostname, Ok)?,
+        network: has_network,
+        hosts: overrides.hosts.clone(),
         terminal: overrides.terminal,
         freeze_at: overrides.freeze_at.clone(),
         ..StartRequest::new(argv, wasi::realtime_ns(), entropy)
@@ -60,7 +66,11 @@ pub(crate) fn start(
 }
 
 /// What a container gets that runs already.
-pub(crate) fn renewal(overrides: &Overrides, terminal: bool) -> Result<Renewal, RequestError> {
+pub(crate) fn renewal(
+    overrides: &Overrides,
+    has_network: bool,
+    terminal: bool,
+) -> Result<Renewal, RequestError> {
     let refused = [
         (wasi::arguments().len() > 1, "arguments"),
         (overrides.entrypoint.is_some(), "other entrypoint"),
@@ -79,7 +89,8 @@ pub(crate) fn renewal(overrides: &Overrides, terminal: bool) -> Result<Renewal, 
         entropy,
         env: wasi::environment(),
         mounts: Vec::new(),
-        network: None,
+        network: has_network,
+        hosts: overrides.hosts.clone(),
         terminal: overrides.terminal,
         freeze_at: overrides.freeze_at.clone(),
     })

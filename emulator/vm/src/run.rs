@@ -6,6 +6,7 @@ use lithify_machine::{GENERATION_ID_LEN, Halt, Machine, Status};
 
 use crate::bindings::{Messages, Randomness, Streams, WasiClock, number};
 use crate::events::Events;
+use crate::network::Network;
 use crate::request::RequestError;
 use crate::rom::Rom;
 use crate::session::Progress;
@@ -54,10 +55,11 @@ pub(crate) fn run(frozen: Frozen) -> End {
 }
 
 fn run_with(mut frozen: Frozen, overrides: Result<Overrides, WireError>) -> End {
-    if let Err(error) = thaw(&mut frozen, overrides) {
-        return End::Exit(fail(&error.to_string()));
-    }
-    match carry(&mut frozen, Events::open()) {
+    let network = match thaw(&mut frozen, overrides) {
+        Ok(network) => network,
+        Err(error) => return End::Exit(fail(&error.to_string())),
+    };
+    match carry(&mut frozen, Events::open(), network.as_ref()) {
         Some(code) => End::Exit(code),
         None => {
             freeze(&mut frozen);
@@ -67,16 +69,23 @@ fn run_with(mut frozen: Frozen, overrides: Result<Overrides, WireError>) -> End 
 }
 
 /// Joins the machine to this host, and tells the guest what it is to do.
-fn thaw(frozen: &mut Frozen, overrides: Result<Overrides, WireError>) -> Result<(), RequestError> {
+fn thaw(
+    frozen: &mut Frozen,
+    overrides: Result<Overrides, WireError>,
+) -> Result<Option<Network>, RequestError> {
     let Frozen { machine, session, handles, process, stage, .. } = frozen;
     let overrides = overrides?;
     handles.messages.thaw(overrides.kernel_log);
     let files = files::find();
+    let network = Network::find()?;
+    let has_network = network.is_some();
     let frame = match *stage {
         Stage::Running { .. } if files.is_some() => return Err(RequestError::LateMount),
-        Stage::Running { terminal } => Frame::Renew(request::renewal(&overrides, terminal)?),
+        Stage::Running { terminal } => {
+            Frame::Renew(request::renewal(&overrides, has_network, terminal)?)
+        }
         Stage::Empty => {
-            let mut request = request::start(process, &overrides)?;
+            let mut request = request::start(process, &overrides, has_network)?;
             *stage = Stage::Running { terminal: request.terminal.is_some() };
             if let Some(files) = files {
                 request.mounts = files.mounts;
@@ -90,9 +99,10 @@ fn thaw(frozen: &mut Frozen, overrides: Result<Overrides, WireError>) -> Result<
     handles.randomness.thaw();
     handles.streams.thaw();
     handles.rom.forget();
+    machine.connect(network.as_ref().map(Network::link));
     machine.thaw(Box::new(WasiClock), generation);
     session.send(&frame);
-    Ok(())
+    Ok(network)
 }
 
 /// Leaves nothing of this host in a machine that stands still.
@@ -110,7 +120,7 @@ fn fail(why: &str) -> u32 {
 
 /// Runs the machine until its container is done and all output is delivered: its exit code; none if
 /// the machine is to be kept, with the container standing still in it.
-fn carry(frozen: &mut Frozen, mut events: Events) -> Option<u32> {
+fn carry(frozen: &mut Frozen, mut events: Events, network: Option<&Network>) -> Option<u32> {
     let Frozen { machine, session, handles, memory_bytes, .. } = frozen;
     loop {
         if let Err(error) = events.forward(session) {
@@ -134,7 +144,7 @@ fn carry(frozen: &mut Frozen, mut events: Events) -> Option<u32> {
         }
         match status {
             Status::Running => {}
-            Status::Idle { wake_ns } => wait(machine, &events, wake_ns),
+            Status::Idle { wake_ns } => wait(machine, &events, network, wake_ns),
             Status::Halted(halt) => {
                 return Some(halted(halt, &handles.messages, *memory_bytes));
             }
@@ -142,11 +152,14 @@ fn carry(frozen: &mut Frozen, mut events: Events) -> Option<u32> {
     }
 }
 
-/// Sleeps in the host until the guest's next timer, an event or input that the guest can take.
-fn wait(machine: &Machine, events: &Events, wake_ns: Option<u64>) {
+/// Sleeps in the host until the guest's or the network's next timer, an event, a socket that is ready
+/// or input that the guest can take.
+fn wait(machine: &Machine, events: &Events, network: Option<&Network>, wake_ns: Option<u64>) {
     let input = machine.wanted_input().any(|port| port == number::STDIN);
     let longest = if machine.has_pending_output() { OUTPUT_RETRY_NS } else { MAX_WAIT_NS };
-    wasi::wait(input, events.file(), wake_ns.unwrap_or(longest).min(longest));
+    let rest = network.and_then(Network::rest).map(|rest| rest.as_nanos() as u64);
+    let nearest = [Some(longest), wake_ns, rest].into_iter().flatten().min().unwrap_or(longest);
+    wasi::wait(input, [events.file(), network.map(Network::ready)], nearest);
 }
 
 /// Says why a program may have failed that could not.

@@ -44,6 +44,8 @@ pub(crate) fn start(frozen: &mut Frozen, warm: &Warm) -> Result<(), NotReady> {
         cwd: process.cwd.clone(),
         user: process.user.clone(),
         hostname: HOSTNAME.to_vec(),
+        // It has an interface, which leads nowhere yet.
+        network: true,
         freeze_at: warm.readiness.clone(),
         ..StartRequest::new(argv, frozen.machine.realtime_ns(), entropy)
     };

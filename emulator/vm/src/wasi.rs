@@ -1,8 +1,10 @@
 //! WASI preview 1, as far as the machine needs it, behind safe functions.
 
 mod files;
+mod sockets;
 
 pub(crate) use files::*;
+pub(crate) use sockets::*;
 
 use wasip1::{Ciovec, Errno, Fd, Iovec, Subscription, SubscriptionU, SubscriptionUU};
 
@@ -90,20 +92,22 @@ pub(crate) fn read_stdin(into: &mut [u8]) -> Result<usize, Errno> {
 
 const INPUT: u64 = 1;
 const TIMEOUT: u64 = 2;
-const EVENTS: u64 = 3;
+const FILE: u64 = 3;
 
-/// Waits until standard input can be read (if `input` asks for it), `events` can, or `timeout_ns`
-/// have passed. Returns whether input can be read without waiting.
-pub(crate) fn wait(input: bool, events: Option<Fd>, timeout_ns: u64) -> bool {
+/// Files that are waited for beside standard input.
+pub(crate) const MAX_WAITED: usize = 2;
+
+/// Waits until standard input can be read (if `input` asks for it), one of `files` can, or
+/// `timeout_ns` have passed. Returns whether input can be read without waiting.
+pub(crate) fn wait(input: bool, files: [Option<Fd>; MAX_WAITED], timeout_ns: u64) -> bool {
     let input_wish = input.then(|| readable(STDIN, INPUT));
-    let events_wish = events.map(|file| readable(file, EVENTS));
-    let wishes = [Some(timeout(timeout_ns)), input_wish, events_wish];
-    // Wishes that are there come first.
-    let mut subscriptions = [timeout(timeout_ns); 3];
-    let count = wishes.into_iter().flatten().zip(&mut subscriptions).map(|(wish, to)| *to = wish);
-    let count = count.count();
+    let file_wishes = files.into_iter().flatten().map(|file| readable(file, FILE));
+    let wishes = input_wish.into_iter().chain(file_wishes);
+    // The time and the wishes that are there come first.
+    let mut subscriptions = [timeout(timeout_ns); MAX_WAITED + 2];
+    let count = 1 + wishes.zip(&mut subscriptions[1..]).map(|(wish, to)| *to = wish).count();
     // SAFETY: an event is plain integers, for which zeros are valid.
-    let mut happened: [wasip1::Event; 3] = unsafe { std::mem::zeroed() };
+    let mut happened: [wasip1::Event; MAX_WAITED + 2] = unsafe { std::mem::zeroed() };
     // SAFETY: both arrays have room for `count` entries.
     let result =
         unsafe { wasip1::poll_oneoff(subscriptions.as_ptr(), happened.as_mut_ptr(), count) };
@@ -177,10 +181,15 @@ pub(crate) fn preopened_file(directory: &str, file: &str) -> Option<Vec<u8>> {
 
 /// `file` in the preopened directory called `directory`, for reading, if the host offers both.
 pub(crate) fn open_preopened(directory: &str, file: &str) -> Option<Fd> {
-    let folder = preopens().find_map(|(fd, name)| (name == directory.as_bytes()).then_some(fd))?;
+    let folder = preopen(directory)?;
     let rights = wasip1::RIGHTS_FD_READ | wasip1::RIGHTS_POLL_FD_READWRITE;
     // SAFETY: the path is a string that outlives the call.
     unsafe { wasip1::path_open(folder, 0, file, 0, rights, 0, 0) }.ok()
+}
+
+/// The preopened directory called `name`, if the host offers it.
+pub(crate) fn preopen(name: &str) -> Option<Fd> {
+    preopens().find_map(|(fd, found)| (found == name.as_bytes()).then_some(fd))
 }
 
 /// The directories that the host has opened, with their names.

@@ -5,7 +5,8 @@
 use lexopt::prelude::*;
 use lithify_control::{Overrides, exit_code};
 use lithify_runner::{
-    Artifact, Engine, Events, HostMount, MountError, RunOptions, Streams, Terminal, run, variable,
+    Artifact, Engine, Events, HostMount, MountError, NetworkWish, RunOptions, Streams, Terminal,
+    run, variable,
 };
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -29,6 +30,11 @@ Options:
                             let the container use a directory of the host
       --mount type=bind,source=HOST,target=GUEST[,readonly]
                             the same
+  -p, --publish [IP:]HOST:GUEST[/udp]
+                            let this host's network reach a port of the container
+      --network MODE        default (other hosts), none, or host (this one, too)
+      --add-host NAME:IP|host-gateway
+                            add a name to /etc/hosts
       --entrypoint PROGRAM  replace the image's ENTRYPOINT; empty removes it
   -w, --workdir DIR         working directory
   -u, --user USER[:GROUP]   names or numbers
@@ -51,6 +57,7 @@ struct Args {
     interactive: bool,
     tty: bool,
     mounts: Vec<HostMount>,
+    network: NetworkWish,
     overrides: Overrides,
 }
 
@@ -81,6 +88,11 @@ impl Args {
                 Long("mount") => {
                     args.mounts.push(HostMount::mount(&parser.value()?).map_err(wrong)?);
                 }
+                Short('p') | Long("publish") => {
+                    args.network.published.push(parser.value()?.parse()?);
+                }
+                Long("network" | "net") => args.network.mode = parser.value()?.parse()?,
+                Long("add-host") => args.network.hosts.push(parser.value()?.parse()?),
                 Short('i') | Long("interactive") => args.interactive = true,
                 Short('t') | Long("tty") => args.tty = true,
                 Long("entrypoint") => args.overrides.entrypoint = Some(words(parser.value()?)),
@@ -132,11 +144,13 @@ fn start(args: Args) -> Result<u32, String> {
     let streams = Streams::inherit(args.interactive)
         .map_err(|error| format!("a standard stream is closed: {error}"))?;
     let events = Events::of_process().map_err(|error| format!("cannot take signals: {error}"))?;
+    let network = args.network.open().map_err(|error| error.to_string())?;
     let options = RunOptions {
-        overrides: args.overrides,
+        overrides: Overrides { hosts: args.network.host_lines(), ..args.overrides },
         args: args.words.into_iter().map(OsString::into_vec).collect(),
         env: args.env,
         mounts: args.mounts,
+        network,
         streams,
         events: Some(events),
         terminal,

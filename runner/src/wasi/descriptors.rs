@@ -5,7 +5,9 @@ use super::file_calls::{FILESTAT_SIZE, filestat, open_flags};
 use super::host_files;
 use super::memory::GuestMemory;
 use super::own_folder::{Entry, FIRST_FILE, FOLDER, OwnFolder};
+use super::sockets::is_socket;
 use super::{Host, Outcome};
+use lithify_hostnet::{Kind, Uplink};
 use rustix::fs::SeekFrom;
 
 /// Descriptors 0 to 2 are the streams.
@@ -17,6 +19,8 @@ mod filetype {
     pub(super) const CHARACTER_DEVICE: u8 = 2;
     pub(super) const DIRECTORY: u8 = 3;
     pub(super) const REGULAR_FILE: u8 = 4;
+    pub(super) const SOCKET_DGRAM: u8 = 5;
+    pub(super) const SOCKET_STREAM: u8 = 6;
 }
 
 /// `rights`, one bit each.
@@ -44,6 +48,7 @@ const FDSTAT_SIZE: usize = 24;
 enum Owner {
     Stream,
     Folder,
+    Socket,
     Host,
 }
 
@@ -51,6 +56,7 @@ fn owner(fd: u32) -> Owner {
     match fd {
         ..STREAMS => Owner::Stream,
         FOLDER | FIRST_FILE.. => Owner::Folder,
+        fd if is_socket(fd) => Owner::Socket,
         _ => Owner::Host,
     }
 }
@@ -74,12 +80,16 @@ impl Host {
         count: u32,
         read: u32,
     ) -> Outcome {
+        if owner(fd) == Owner::Socket {
+            let len = self.sockets.read(memory, fd, iovs, count)?;
+            return Ok(memory.put_u32(read, len as u32)?);
+        }
         let vector = memory.first_iovec(iovs, count)?;
         let to = memory.bytes_mut(vector.at, vector.len)?;
         let len = match owner(fd) {
             Owner::Stream => self.streams.read(fd, to)?,
             Owner::Folder => self.folder.read(fd, to)?,
-            Owner::Host => rustix::io::read(self.files.file(fd)?, to)?,
+            Owner::Host | Owner::Socket => rustix::io::read(self.files.file(fd)?, to)?,
         };
         Ok(memory.put_u32(read, len as u32)?)
     }
@@ -92,6 +102,10 @@ impl Host {
         count: u32,
         written: u32,
     ) -> Outcome {
+        if owner(fd) == Owner::Socket {
+            let len = self.sockets.write(memory, fd, iovs, count)?;
+            return Ok(memory.put_u32(written, len as u32)?);
+        }
         let vector = memory.first_iovec(iovs, count)?;
         let from = memory.bytes(vector.at, vector.len)?;
         let len = match owner(fd) {
@@ -110,7 +124,7 @@ impl Host {
         position: u32,
     ) -> Outcome {
         let at = match owner(fd) {
-            Owner::Stream => return Err(Errno::SPipe.into()),
+            Owner::Stream | Owner::Socket => return Err(Errno::SPipe.into()),
             Owner::Folder => self.folder.seek(fd, offset, whence)?,
             Owner::Host => rustix::fs::seek(self.files.file(fd)?, seek_from(offset, whence)?)?,
         };
@@ -122,6 +136,7 @@ impl Host {
         match owner(fd) {
             Owner::Stream => Ok(()),
             Owner::Folder => Ok(self.folder.close(fd)?),
+            Owner::Socket => Ok(self.sockets.close(fd)?),
             Owner::Host => Ok(self.files.close(fd)?),
         }
     }
@@ -176,6 +191,13 @@ impl Host {
                     Entry::Folder => filetype::DIRECTORY,
                     Entry::File { .. } => filetype::REGULAR_FILE,
                     Entry::Events => filetype::UNKNOWN,
+                });
+            }
+            Owner::Socket => {
+                return Ok(match self.sockets.kind(fd)? {
+                    None => filetype::UNKNOWN,
+                    Some(Kind::Datagrams) => filetype::SOCKET_DGRAM,
+                    Some(Kind::Stream | Kind::Listener) => filetype::SOCKET_STREAM,
                 });
             }
             Owner::Host => {
@@ -238,6 +260,11 @@ impl Host {
             return Err(Errno::Perm.into());
         }
         let path = memory.bytes(path, len)?.to_vec();
-        Ok(memory.put_u32(fd, self.folder.open(dir, &path)?)?)
+        let socket = str::from_utf8(&path).ok().and_then(|path| path.strip_prefix(Uplink::SOCKETS));
+        let opened = match socket {
+            Some(name) if dir == FOLDER => self.sockets.open(name)?,
+            _ => self.folder.open(dir, &path)?,
+        };
+        Ok(memory.put_u32(fd, opened)?)
     }
 }

@@ -68,17 +68,22 @@ impl<'a> GuestMemory<'a> {
     /// callers handle anyway, and no list length needs a limit.
     pub(super) fn first_iovec(&self, iovs: u32, count: u32) -> Result<IoVec, Errno> {
         for index in 0..count {
-            let entry = index
-                .checked_mul(IOVEC_SIZE)
-                .and_then(|offset| iovs.checked_add(offset))
-                .and_then(|entry| Some((entry, entry.checked_add(4)?)));
-            let (at, len) = entry.ok_or(Errno::Fault)?;
-            let vector = IoVec { at: self.u32(at)?, len: self.u32(len)? };
+            let vector = self.iovec(iovs, index)?;
             if vector.len != 0 {
                 return Ok(vector);
             }
         }
         Ok(IoVec { at: 0, len: 0 })
+    }
+
+    /// The vector at `index` of the list at `iovs`.
+    pub(super) fn iovec(&self, iovs: u32, index: u32) -> Result<IoVec, Errno> {
+        let entry = index
+            .checked_mul(IOVEC_SIZE)
+            .and_then(|offset| iovs.checked_add(offset))
+            .and_then(|entry| Some((entry, entry.checked_add(4)?)));
+        let (at, len) = entry.ok_or(Errno::Fault)?;
+        Ok(IoVec { at: self.u32(at)?, len: self.u32(len)? })
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Hand-written because it is a fraction of the start time of a complete implementation, and
 //! because an artifact needs little: arguments, environment, clocks, randomness, three streams,
-//! one wait, and files below directories that the user named. Calls outside this set answer
+//! one wait, files below directories that the user named, and sockets as far as the user lets them
+//! out. Calls outside this set answer
 //! `ENOSYS`; nothing else of the host's file system is reachable. Names, numbers and layouts are those of `wasi_snapshot_preview1.witx`.
 
 mod clock;
@@ -14,13 +15,15 @@ mod memory;
 mod own_folder;
 mod poll;
 mod process;
+mod sockets;
 mod streams;
 
 pub(crate) use own_folder::OwnFolder;
 pub(crate) use process::Exit;
+pub(crate) use sockets::SocketFiles;
 pub use streams::Streams;
 
-use crate::HostMount;
+use crate::{HostMount, Network};
 use errno::{Errno, Stop};
 use host_files::HostFiles;
 use memory::GuestMemory;
@@ -40,6 +43,7 @@ pub(crate) struct Host {
     pub(crate) streams: Streams,
     pub(crate) folder: OwnFolder,
     pub(crate) files: HostFiles,
+    pub(crate) sockets: SocketFiles,
     /// The instance's memory, once there is one.
     pub(crate) memory: Option<Memory>,
 }
@@ -51,8 +55,10 @@ impl Host {
         streams: Streams,
         folder: OwnFolder,
         mounts: Vec<HostMount>,
+        network: Option<Network>,
     ) -> Self {
-        Self { args, env, streams, folder, files: HostFiles::new(mounts), memory: None }
+        let (files, sockets) = (HostFiles::new(mounts), SocketFiles::new(network));
+        Self { args, env, streams, folder, files, sockets, memory: None }
     }
 }
 
@@ -128,6 +134,8 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> Result<()> {
         path_readlink(
             dir: u32, path: u32, len: u32, buffer: u32, buffer_len: u32, used: u32
         );
+        sock_accept(fd: u32, flags: u32, accepted: u32);
+        sock_shutdown(fd: u32, how: u32);
         poll_oneoff(subscriptions: u32, events: u32, count: u32, ready: u32);
     }
     linker.func_wrap(MODULE, "proc_exit", |code: u32| Result::<()>::Err(Exit(code).into()))?;

@@ -3,6 +3,7 @@
 use super::errno::Errno;
 use crate::Events;
 use lithify_control::Overrides;
+use lithify_hostnet::Uplink;
 use std::os::fd::BorrowedFd;
 
 /// WASI looks for preopened folders from descriptor 3 on.
@@ -27,21 +28,37 @@ pub(super) enum Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Open {
     /// With the position of the next read.
-    Request(usize),
+    Text(Text, usize),
     Events,
 }
 
-/// A folder with two read-only files, the second only if there are events.
+/// A file whose contents are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Text {
+    Request,
+    Uplink,
+}
+
+/// A folder with read-only files: the request, the network and the events if there are any. Sockets
+/// are somebody else's.
 pub(crate) struct OwnFolder {
     request: Vec<u8>,
+    uplink: Option<Vec<u8>>,
     events: Option<Events>,
     /// The open files by descriptor, from [`FIRST_FILE`] on.
     open: Vec<Option<Open>>,
 }
 
 impl OwnFolder {
-    pub(crate) fn new(request: Vec<u8>, events: Option<Events>) -> Self {
-        Self { request, events, open: Vec::new() }
+    pub(crate) fn new(request: Vec<u8>, uplink: Option<Vec<u8>>, events: Option<Events>) -> Self {
+        Self { request, uplink, events, open: Vec::new() }
+    }
+
+    fn text(&self, text: Text) -> &[u8] {
+        match text {
+            Text::Request => &self.request,
+            Text::Uplink => self.uplink.as_deref().unwrap_or_default(),
+        }
     }
 
     pub(super) fn entry(&self, fd: u32) -> Result<Entry, Errno> {
@@ -50,7 +67,7 @@ impl OwnFolder {
         }
         let slot = slot(fd).and_then(|slot| self.open.get(slot)).copied().flatten();
         match slot.ok_or(Errno::BadF)? {
-            Open::Request(_) => Ok(Entry::File { size: self.request.len() as u64 }),
+            Open::Text(text, _) => Ok(Entry::File { size: self.text(text).len() as u64 }),
             Open::Events => Ok(Entry::Events),
         }
     }
@@ -71,7 +88,8 @@ impl OwnFolder {
             return Err(Errno::NotDir);
         }
         let file = match str::from_utf8(path) {
-            Ok(Overrides::FILE) => Open::Request(0),
+            Ok(Overrides::FILE) => Open::Text(Text::Request, 0),
+            Ok(Uplink::FILE) if self.uplink.is_some() => Open::Text(Text::Uplink, 0),
             Ok(Overrides::EVENTS) if self.events.is_some() => Open::Events,
             _ => return Err(Errno::NoEnt),
         };
@@ -93,18 +111,20 @@ impl OwnFolder {
         if let Ok(events) = self.pollable(fd) {
             return Ok(rustix::io::read(events, to)?);
         }
-        let at = *self.position(fd)?;
-        let rest = &self.request[at.min(self.request.len())..];
+        let (text, at) = self.position(fd)?;
+        let (text, at) = (*text, *at);
+        let rest = self.text(text).get(at..).unwrap_or_default();
         let len = rest.len().min(to.len());
         to[..len].copy_from_slice(&rest[..len]);
-        *self.position(fd)? = at + len;
+        *self.position(fd)?.1 = at + len;
         Ok(len)
     }
 
     /// `whence`: 0 from the start, 1 from the position, 2 from the end.
     pub(super) fn seek(&mut self, fd: u32, offset: i64, whence: u32) -> Result<u64, Errno> {
-        let size = self.request.len();
-        let position = self.position(fd)?;
+        let text = *self.position(fd)?.0;
+        let size = self.text(text).len();
+        let (_, position) = self.position(fd)?;
         let base = match whence {
             0 => 0,
             1 => *position,
@@ -117,9 +137,9 @@ impl OwnFolder {
         Ok(target as u64)
     }
 
-    fn position(&mut self, fd: u32) -> Result<&mut usize, Errno> {
+    fn position(&mut self, fd: u32) -> Result<(&mut Text, &mut usize), Errno> {
         match slot(fd).and_then(|slot| self.open.get_mut(slot)) {
-            Some(Some(Open::Request(position))) => Ok(position),
+            Some(Some(Open::Text(text, position))) => Ok((text, position)),
             Some(Some(Open::Events)) => Err(Errno::SPipe),
             Some(None) | None => Err(Errno::BadF),
         }
@@ -136,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_request_is_read_in_pieces_to_its_end() {
-        let mut folder = OwnFolder::new(b"hello".to_vec(), None);
+        let mut folder = OwnFolder::new(b"hello".to_vec(), None, None);
         assert_eq!(OwnFolder::name(3), Ok(&b"/.lithify"[..]));
         let fd = folder.open(3, b"request").unwrap();
         assert_eq!(folder.entry(fd), Ok(Entry::File { size: 5 }));
@@ -155,8 +175,9 @@ mod tests {
 
     #[test]
     fn nothing_else_can_be_opened() {
-        let mut folder = OwnFolder::new(Vec::new(), None);
-        for path in [&b"../request"[..], b"other", b"", b"/request", b"events", b"\xff"] {
+        let mut folder = OwnFolder::new(Vec::new(), None, None);
+        for path in [&b"../request"[..], b"other", b"", b"/request", b"events", b"network", b"\xff"]
+        {
             assert_eq!(folder.open(3, path), Err(Errno::NoEnt));
         }
         let fd = folder.open(3, b"request").unwrap();
@@ -167,7 +188,7 @@ mod tests {
 
     #[test]
     fn descriptors_are_reused_and_limited() {
-        let mut folder = OwnFolder::new(Vec::new(), None);
+        let mut folder = OwnFolder::new(Vec::new(), None, None);
         let fds: Vec<u32> = (0..MAX_OPEN).map(|_| folder.open(3, b"request").unwrap()).collect();
         assert_eq!(folder.open(3, b"request"), Err(Errno::MFile));
         folder.close(fds[2]).unwrap();

@@ -3,6 +3,7 @@
 use super::clock::{clock, now, timespec};
 use super::errno::Errno;
 use super::memory::GuestMemory;
+use super::sockets::is_socket;
 use super::{Host, Outcome};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::ClockId;
@@ -102,6 +103,9 @@ impl Host {
 
     /// The host's descriptor that is waited for. Detached input has none.
     fn pollable(&self, fd: u32) -> Result<Option<BorrowedFd<'_>>, Errno> {
+        if is_socket(fd) {
+            return self.sockets.pollable(fd).map(Some);
+        }
         self.folder.pollable(fd).map(Some).or_else(|_| self.streams.get(fd))
     }
 

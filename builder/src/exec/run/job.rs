@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use lithify_hostnet::ExtraHost;
 use lithify_image::Blob;
 use lithify_rootfs::Tree;
 
 use crate::cancel::Cancel;
 use crate::machine::MachineError;
-use crate::options::ExtraHost;
 
 /// A command and its circumstances.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 
 use std::io;
 
+use lithify_hostnet::{SocketId, Sockets};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::{self, State};
 
 use crate::packet::Ends;
-use crate::sockets::{SocketId, Sockets};
 
 pub(super) struct Flow {
     pub(super) ends: Ends,

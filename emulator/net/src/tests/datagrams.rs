@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use lithify_control::PLAN;
+use lithify_hostnet::{Access, Sockets};
+
 use super::guest::{Pair, frame};
 use super::memory::MemorySockets;
 use crate::packet::{self, Ends, Packet};
-use crate::plan::PLAN;
-use crate::policy::Access;
-use crate::sockets::Sockets;
 use crate::udp::{MAPPING_IDLE, MAX_MAPPINGS};
 
 const RESOLVERS: [&str; 2] = ["127.0.0.53:53", "[::1]:53"];

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
+use lithify_control::PLAN;
+use lithify_hostnet::{Access, Sockets};
 use lithify_machine::devices::virtio::MAC;
 use lithify_machine::host::Link;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
@@ -13,9 +15,7 @@ use smoltcp::wire::{HardwareAddress, IpCidr, IpEndpoint};
 
 use crate::gateway::{Gateway, Settings};
 use crate::packet::ETHERNET_HEADER_LEN;
-use crate::plan::{GATEWAY_MAC, MTU, PLAN};
-use crate::policy::Access;
-use crate::sockets::Sockets;
+use crate::packet::GATEWAY_MAC;
 
 const BUFFER_LEN: usize = 256 << 10;
 
@@ -64,7 +64,7 @@ impl phy::Device for Card {
         checksum.icmpv6 = Checksum::Both;
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
-        capabilities.max_transmission_unit = usize::from(MTU);
+        capabilities.max_transmission_unit = usize::from(PLAN.mtu);
         capabilities.checksum = checksum;
         capabilities
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::sockets::{SocketId, Sockets};
+use lithify_hostnet::{SocketId, Sockets};
 
 /// Bytes that a stream takes before it would block.
 const STREAM_LEN: usize = 64 << 10;

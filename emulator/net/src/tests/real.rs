@@ -6,27 +6,28 @@ use std::os::unix::net::UnixListener;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use lithify_control::PLAN;
+use lithify_hostnet::{Access, SystemSockets};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 
 use super::guest::Pair;
+use crate::forwarded::Forwarded;
 use crate::gateway::Settings;
-use crate::host::StdSockets;
-use crate::policy::{Access, Forwarded};
 
 /// Longer than any of these tests takes: they fail instead of hanging.
 const LIMIT: Duration = Duration::from_secs(300);
 
-fn pair() -> Pair<StdSockets> {
-    Pair::new(StdSockets::new().unwrap(), Access::Gateway, &[])
+fn pair() -> Pair<SystemSockets> {
+    Pair::new(SystemSockets::new().unwrap(), Access::Gateway, &[])
 }
 
 /// Where the guest reaches a server on the host's loopback.
 fn through_gateway(listener: &TcpListener) -> SocketAddr {
-    SocketAddr::from((crate::PLAN.gateway_v4, listener.local_addr().unwrap().port()))
+    SocketAddr::from((PLAN.gateway_v4, listener.local_addr().unwrap().port()))
 }
 
-fn until(pair: &mut Pair<StdSockets>, mut done: impl FnMut(&mut Pair<StdSockets>) -> bool) {
+fn until(pair: &mut Pair<SystemSockets>, mut done: impl FnMut(&mut Pair<SystemSockets>) -> bool) {
     let start = Instant::now();
     while !done(pair) {
         assert!(start.elapsed() < LIMIT, "nothing happened");
@@ -144,11 +145,11 @@ fn forwarded_sockets_carry_streams_and_their_ends() {
     let path = folder.path().join("socket");
     echo(UnixListener::bind(&path).unwrap());
     let mut forwarded = Forwarded::default();
-    let to = |port: Option<u16>| SocketAddr::from((crate::PLAN.gateway_v4, port.unwrap()));
+    let to = |port: Option<u16>| SocketAddr::from((PLAN.gateway_v4, port.unwrap()));
     let there = to(forwarded.add(path));
     let absent = to(forwarded.add(folder.path().join("absent")));
     let settings = Settings { forwarded, ..Settings::default() };
-    let mut pair = Pair::with(StdSockets::new().unwrap(), settings);
+    let mut pair = Pair::with(SystemSockets::new().unwrap(), settings);
     for refused in [pair.connect(there), pair.connect_from(1000, absent)] {
         until(&mut pair, |pair| pair.state(refused) == State::Closed);
     }
@@ -209,7 +210,7 @@ fn resets_pass_in_both_directions() {
     let guest = pair.connect(through_gateway(&listener));
     until(&mut pair, |pair| pair.state(guest) == State::Established);
     let (stream, _) = listener.accept().unwrap();
-    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
     drop(stream);
     until(&mut pair, |pair| pair.state(guest) == State::Closed);
 }
@@ -252,7 +253,7 @@ fn many_connections_carry_their_own_bytes_at_once() {
 fn clients_of_the_host_reach_a_published_port() {
     let mut pair = pair();
     let at = pair.gateway.publish(&"127.0.0.1:0:80".parse().unwrap()).unwrap();
-    let mut server = Pair::<StdSockets>::socket();
+    let mut server = Pair::<SystemSockets>::socket();
     server.listen(80).unwrap();
     let server = pair.stack.add(server);
     let client = thread::spawn(move || {
@@ -294,8 +295,8 @@ fn names_are_looked_up_at_the_host_s_server() {
         request[..len].reverse();
         resolver.send_to(&request[..len], from).unwrap();
     });
-    let mut pair = Pair::new(StdSockets::new().unwrap(), Access::Outside, &[at]);
-    let dns = SocketAddr::from((crate::PLAN.dns_v4, 53));
+    let mut pair = Pair::new(SystemSockets::new().unwrap(), Access::Outside, &[at]);
+    let dns = SocketAddr::from((PLAN.dns_v4, 53));
     pair.raw(super::datagrams::datagram(4000, dns, b"name"));
     until(&mut pair, |pair| !pair.other.is_empty());
     assert_eq!(super::datagrams::arrived(&mut pair), [(dns, 4000, b"eman".to_vec())]);

@@ -4,13 +4,12 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use lithify_hostnet::{Access, Published};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 
 use super::guest::Pair;
 use super::memory::{MemorySockets, Verdict};
-use crate::policy::Access;
-use crate::publish::Published;
 use crate::tcp::MAX_CONNECTIONS;
 
 fn addr(text: &str) -> SocketAddr {

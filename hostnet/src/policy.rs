@@ -1,10 +1,8 @@
 //! Where the guest may connect to, and what its addresses mean on the host.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
 
-use crate::packet::Ends;
-use crate::plan::PLAN;
+use lithify_control::PLAN;
 
 /// Port of name servers.
 const DNS_PORT: u16 = 53;
@@ -13,17 +11,6 @@ const DNS_PORT: u16 = 53;
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 /// The same in a cloud that keeps it elsewhere.
 const METADATA_V4: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
-
-/// Port of the gateway that leads to the first forwarded socket; those behind it follow. Above the
-/// ports that hosts give out by themselves, for what listens there is out of the guest's sight.
-const FIRST_FORWARDED_PORT: u16 = 61_000;
-
-/// Forwarded sockets at most, where steps rarely have two: stops a Dockerfile from filling the
-/// machine with those that serve them.
-pub const MAX_FORWARDED: usize = 64;
-
-/// Ports below this one only the guest's root connects from.
-const FIRST_USER_PORT: u16 = 1024;
 
 /// How much of the host's network the guest sees. A guest without a network has no gateway at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,7 +28,7 @@ pub enum Access {
 
 /// What a destination of the guest means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Target {
+pub enum Target {
     /// An address of the host's network.
     Host(SocketAddr),
     /// The host's name server.
@@ -50,37 +37,13 @@ pub(crate) enum Target {
     Refused,
 }
 
-/// Sockets of the host's file system that the guest reaches, each by a TCP port of the gateway.
-///
-/// Only from ports that the guest keeps for its root: who else may use one is decided in the guest,
-/// by whoever hands it on.
-#[derive(Debug, Clone, Default)]
-pub struct Forwarded(Vec<PathBuf>);
-
-impl Forwarded {
-    /// Makes a socket reachable; returns the gateway's port, or nothing if there are
-    /// [`MAX_FORWARDED`] of them.
-    pub fn add(&mut self, socket: PathBuf) -> Option<u16> {
-        let number = u16::try_from(self.0.len()).ok()?;
-        if self.0.len() == MAX_FORWARDED {
-            return None;
-        }
-        self.0.push(socket);
-        Some(FIRST_FORWARDED_PORT + number)
-    }
-
-    /// What a connection with these ends leads to, if it leads to a forwarded socket's port:
-    /// nothing for those who may not.
-    pub(crate) fn target(&self, ends: Ends) -> Option<Option<&Path>> {
-        let number = ends.remote.port().checked_sub(FIRST_FORWARDED_PORT)?;
-        let socket = self.0.get(usize::from(number))?;
-        let is_from_root = ends.guest.port() < FIRST_USER_PORT;
-        PLAN.is_gateway(ends.remote.ip()).then_some(is_from_root.then_some(socket))
-    }
-}
-
 impl Access {
-    pub(crate) fn target(self, to: SocketAddr) -> Target {
+    /// From the least to the most.
+    pub const ALL: [Self; 3] = [Self::Outside, Self::Gateway, Self::Host];
+
+    /// What a destination of the guest means.
+    #[must_use]
+    pub fn target(self, to: SocketAddr) -> Target {
         let ip = to.ip();
         if PLAN.is_dns(ip) && to.port() == DNS_PORT {
             Target::Dns
@@ -90,6 +53,17 @@ impl Access {
             Target::Refused
         } else {
             Target::Host(to)
+        }
+    }
+
+    /// Whether this may be what a destination of the guest means: the address is the host's. Name
+    /// servers are another matter.
+    #[must_use]
+    pub fn permits(self, to: SocketAddr) -> bool {
+        let ip = to.ip();
+        match ip == loopback(ip) {
+            true => self != Self::Outside,
+            false => !PLAN.is_on_link(ip) && !self.refuses(ip),
         }
     }
 
@@ -199,22 +173,22 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_sockets_are_for_the_guest_s_root() {
-        let mut forwarded = Forwarded::default();
-        let ports = ["/a", "/b"].map(|path| forwarded.add(path.into()));
-        assert_eq!(ports, [Some(61_000), Some(61_001)]);
-        let target = |guest: &str, remote: &str| {
-            forwarded.target(Ends { guest: addr(guest), remote: addr(remote) })
-        };
-        let b = Some(Some(Path::new("/b")));
-        assert_eq!(target("10.0.2.15:1023", "10.0.2.2:61001"), b);
-        assert_eq!(target("[fd00:6c69:7468::15]:1", "[fd00:6c69:7468::2]:61001"), b);
-        assert_eq!(target("10.0.2.15:1024", "10.0.2.2:61001"), Some(None));
-        for other in ["10.0.2.2:61002", "10.0.2.2:60999", "10.0.2.3:61000", "1.2.3.4:61000"] {
-            assert_eq!(target("10.0.2.15:1023", other), None, "{other}");
+    fn the_border_lets_out_what_destinations_mean() {
+        for access in Access::ALL {
+            for to in ["1.2.3.4:80", "10.0.2.2:80", "[fd00:6c69:7468::2]:80", "169.254.169.254:80"]
+            {
+                if let Target::Host(meant) = access.target(addr(to)) {
+                    assert!(access.permits(meant), "{to} {access:?}");
+                }
+            }
+            for never in ["10.0.2.2:80", "127.0.0.2:80", "0.0.0.0:80", "224.0.0.1:80", "[::]:80"] {
+                assert!(!access.permits(addr(never)), "{never} {access:?}");
+            }
+            for loopback in ["127.0.0.1:80", "[::1]:80"] {
+                assert_eq!(access.permits(addr(loopback)), access != Access::Outside, "{loopback}");
+            }
         }
-        let added = (2..).map_while(|_| forwarded.add("/c".into())).count();
-        assert_eq!(added, MAX_FORWARDED - 2);
+        assert!(!Access::Gateway.permits(addr("169.254.169.254:80")));
     }
 
     #[test]

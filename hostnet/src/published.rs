@@ -1,8 +1,10 @@
 //! What is published, as users write it: `[IP:]HOST:GUEST[/tcp|/udp]`.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
+use std::{fmt, io};
+
+use crate::sockets::{SocketId, Sockets};
 
 /// A transport protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,6 +80,19 @@ impl FromStr for Published {
         // Port 0 of the host is any free one, as with docker.
         let host = if host.is_empty() { 0 } else { port(text, host, 0)? };
         Ok(Self { host: SocketAddr::new(ip, host), guest: port(text, guest, 1)?, protocol })
+    }
+}
+
+impl Published {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// The host's reason.
+    pub fn open(&self, sockets: &mut dyn Sockets) -> io::Result<SocketId> {
+        match self.protocol {
+            Protocol::Tcp => sockets.listen(self.host),
+            Protocol::Udp => sockets.bind(self.host),
+        }
     }
 }
 

@@ -8,6 +8,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 const PORT: u16 = 53;
 
+/// Where a host lists its name servers.
+#[cfg(not(target_arch = "wasm32"))]
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
 /// As many as resolv.conf(5) takes notice of.
 const MAX_RESOLVERS: usize = 3;
 
@@ -20,6 +24,18 @@ pub fn resolvers(resolv_conf: &str) -> Vec<SocketAddr> {
     match listed[..] {
         [] => vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT)],
         _ => listed,
+    }
+}
+
+/// The host's name servers.
+///
+/// # Errors
+/// If its list is there and cannot be read.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn resolvers_of_host() -> std::io::Result<Vec<SocketAddr>> {
+    match std::fs::read_to_string(RESOLV_CONF) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(resolvers("")),
+        listed => Ok(resolvers(&listed?)),
     }
 }
 
