@@ -3,6 +3,7 @@
 use crate::build::options::{CacheSource, CacheTarget};
 use crate::build::output::Output;
 use crate::build::run_options::RunOptions;
+use crate::build::translate::TranslateOptions;
 use crate::build::warm::WarmOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lithify_control::MAX_MEMORY_BYTES;
@@ -118,6 +119,8 @@ pub(crate) struct BuildArgs {
     pub(crate) run: RunOptions,
     #[command(flatten)]
     pub(crate) warm: WarmOptions,
+    #[command(flatten)]
+    pub(crate) translate: TranslateOptions,
     /// When to pull base images
     // BuildKit's flag without a value is the one that always pulls.
     #[arg(long, value_enum, default_value_t = Pull::Missing, num_args = 0..=1, require_equals = true, default_missing_value = "always")]
@@ -485,7 +488,7 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 /// Docker's size syntax: a number and b, k, m or g (powers of 1024), in whole pages.
-fn memory_size(text: &str) -> Result<u64, String> {
+pub(crate) fn memory_size(text: &str) -> Result<u64, String> {
     const PAGE: u64 = 4096;
     let lower = text.to_ascii_lowercase();
     let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());

@@ -1,8 +1,10 @@
 //! Boots the emulator to its `Ready` and takes the instance's state as a module.
 
+use crate::append::{Place, append};
 use crate::host::{self, BootHost};
 use crate::imports::{BuildImport, LITHIFY, WASI};
-use lithify_control::BootConfig;
+use crate::translation::{Emulator, Selection};
+use lithify_control::{BootConfig, Profile};
 use lithify_runner::{CompiledCache, Engine, RunnerError};
 use std::fs::File;
 use std::future::Future;
@@ -33,6 +35,8 @@ pub struct Machine {
     /// The line of the program's output that says that it is ready. Only with
     /// [`BootConfig::warm`], where init does not wait for something else.
     pub awaited_line: Option<LineTest>,
+    /// Code that is translated, if any.
+    pub translate: Option<Selection>,
 }
 
 /// Looks for one line of output.
@@ -158,18 +162,13 @@ pub fn freeze(
     machine: Machine,
     log: impl FnMut(&[u8]) + Send + 'static,
 ) -> Result<Frozen, FreezeError> {
-    let emulator = |error: wasmtime::Error| FreezeError::Emulator(error.root_cause().to_string());
     let wasm = machine.emulator.clone();
     let memory_bytes = machine.config.memory_bytes;
+    let selection = machine.translate.clone();
     let mut wizer = Wizer::new();
     wizer.init_func(INITIALIZE);
     let (context, instrumented) = wizer.instrument(&wasm).map_err(emulator)?;
-    let module = cache.module(engine, &instrumented)?;
-    check_imports(&module)?;
-
-    let host = BootHost::new(machine, Box::new(log)).map_err(FreezeError::Rootfs)?;
-    let mut store = Store::new(engine.wasmtime(), host);
-    let instance = instantiate(&mut store, &module).map_err(emulator)?;
+    let (mut store, instance) = load(engine, cache, &instrumented, machine, log)?;
     let outcome = boot(&mut store, &instance)?;
     if let Some(call) = store.data().touched() {
         let (call, log) = (call.to_owned(), store.data().log_tail());
@@ -179,8 +178,73 @@ pub fn freeze(
         let trap = error.root_cause().to_string();
         FreezeError::did_not_come_up(memory_bytes, trap, &store.data().log_tail())
     })?;
+    let place = Place::find(&wasm).map_err(unfit)?;
+    let functions = match selection {
+        Some(selection) => {
+            let mut emulator = Emulator { store: &mut store, instance };
+            emulator.translate(&selection, place).map_err(unfit)?.functions
+        }
+        None => Vec::new(),
+    };
     let mut state = Booted { store: &mut store, instance };
-    complete(wizer.snapshot(&context, &mut state)).map(Frozen).map_err(emulator)
+    let frozen = complete(wizer.snapshot(&context, &mut state)).map_err(emulator)?;
+    append(&frozen, place, &functions).map(Frozen).map_err(unfit)
+}
+
+/// Boots `machine`, runs its program until it ends, waits for something from outside or has executed
+/// `max_instructions`, and returns how often which code was executed. Time is virtual, and there is
+/// no input and no network.
+///
+/// # Errors
+/// If the emulator is not usable or the guest ends before it is ready.
+pub fn train(
+    engine: &Engine,
+    cache: &CompiledCache,
+    machine: Machine,
+    max_instructions: u64,
+    log: impl FnMut(&[u8]) + Send + 'static,
+) -> Result<Profile, FreezeError> {
+    let memory_bytes = machine.config.memory_bytes;
+    let mut wizer = Wizer::new();
+    wizer.init_func(INITIALIZE);
+    // As it is for the freeze: one compiled form serves both.
+    let (_, instrumented) = wizer.instrument(&machine.emulator.clone()).map_err(emulator)?;
+    let (mut store, instance) = load(engine, cache, &instrumented, machine, log)?;
+    let profile = match start_reactor(&mut store, &instance)? {
+        Ok(()) => Emulator { store: &mut store, instance }.profile(max_instructions),
+        Err(error) => return Err(emulator(error)),
+    };
+    match profile {
+        Ok(Some(profile)) => Ok(profile),
+        Ok(None) => {
+            let log = store.data().log_tail();
+            Err(FreezeError::did_not_come_up(memory_bytes, String::new(), &log))
+        }
+        Err(error) => Err(unfit(error)),
+    }
+}
+
+fn load(
+    engine: &Engine,
+    cache: &CompiledCache,
+    instrumented: &[u8],
+    machine: Machine,
+    log: impl FnMut(&[u8]) + Send + 'static,
+) -> Result<(Store<BootHost>, Instance), FreezeError> {
+    let module = cache.module(engine, instrumented)?;
+    check_imports(&module)?;
+    let host = BootHost::new(machine, Box::new(log)).map_err(FreezeError::Rootfs)?;
+    let mut store = Store::new(engine.wasmtime(), host);
+    let instance = instantiate(&mut store, &module).map_err(emulator)?;
+    Ok((store, instance))
+}
+
+fn emulator(error: wasmtime::Error) -> FreezeError {
+    FreezeError::Emulator(error.root_cause().to_string())
+}
+
+fn unfit(error: impl std::fmt::Display) -> FreezeError {
+    FreezeError::Emulator(error.to_string())
 }
 
 fn check_imports(module: &Module) -> Result<(), FreezeError> {
@@ -211,17 +275,30 @@ fn boot(
     store: &mut Store<BootHost>,
     instance: &Instance,
 ) -> Result<wasmtime::Result<()>, FreezeError> {
-    // A reactor without constructors has no `_initialize`.
-    let reactor = instance.get_func(&mut *store, REACTOR).map(|_| REACTOR);
-    for name in reactor.into_iter().chain([INITIALIZE]) {
-        let function = instance
-            .get_typed_func::<(), ()>(&mut *store, name)
-            .map_err(|error| FreezeError::Emulator(error.root_cause().to_string()))?;
-        if let Err(error) = function.call(&mut *store, ()) {
-            return Ok(Err(error));
-        }
+    match start_reactor(store, instance)? {
+        Ok(()) => call(store, instance, INITIALIZE),
+        error => Ok(error),
     }
-    Ok(Ok(()))
+}
+
+/// A reactor without constructors has no `_initialize`.
+fn start_reactor(
+    store: &mut Store<BootHost>,
+    instance: &Instance,
+) -> Result<wasmtime::Result<()>, FreezeError> {
+    match instance.get_func(&mut *store, REACTOR) {
+        Some(_) => call(store, instance, REACTOR),
+        None => Ok(Ok(())),
+    }
+}
+
+fn call(
+    store: &mut Store<BootHost>,
+    instance: &Instance,
+    name: &str,
+) -> Result<wasmtime::Result<()>, FreezeError> {
+    let function = instance.get_typed_func::<(), ()>(&mut *store, name).map_err(emulator)?;
+    Ok(function.call(&mut *store, ()))
 }
 
 /// State of the instance after the boot, as wizer asks for it.

@@ -13,6 +13,7 @@
 //! Equal inputs give equal bytes: nothing here reads a clock, a path or randomness, and the
 //! emulator cannot, since every call that would is refused until the freeze.
 
+mod append;
 mod check;
 mod file_walk;
 mod freeze;
@@ -22,10 +23,12 @@ mod inspect;
 mod rom;
 mod save;
 mod sections;
+mod translation;
 
 pub use check::{CheckError, check};
-pub use freeze::{FreezeError, Frozen, LineTest, Machine, freeze};
+pub use freeze::{FreezeError, Frozen, LineTest, Machine, freeze, train};
 pub use inspect::{InspectError, Report, Sizes, inspect};
 pub use rom::{SealError, seal};
 pub use save::{SaveError, save};
 pub use sections::{Manifest, Sections};
+pub use translation::Selection;

@@ -7,11 +7,13 @@ use crate::error::CliError;
 use crate::inspect::report_of;
 use crate::progress::Progress;
 use lithify_builder::Built;
-use lithify_control::{BootConfig, ENTROPY_SEED_LEN, ImageProcess};
+use lithify_control::{BootConfig, ENTROPY_SEED_LEN, ImageProcess, Profile};
 use lithify_image::{BlobWriter, Digest, Hasher, ImageConfig, Record, Store};
 use lithify_rootfs::{SquashfsOptions, write_squashfs};
 use lithify_runner::{CompiledCache, Engine};
-use lithify_snapshot::{Frozen, LineTest, Machine, Manifest, Sections, check, freeze, seal};
+use lithify_snapshot::{
+    Frozen, Machine, Manifest, Sections, Selection, check, freeze, seal, train,
+};
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
@@ -45,13 +47,13 @@ impl Parts<'_> {
         store: &Store,
         progress: &Progress,
     ) -> Result<Artifact, CliError> {
-        let (records, key) = (store.records(RECORDS), self.key());
+        let (records, key) = (store.records(RECORDS), self.key()?);
         let found = records.get::<u64>(&key).and_then(|record| {
             let digest = *record.blobs.first()?;
             store.get(&digest).ok()?;
             Some(Artifact { digest, len: record.value })
         });
-        if let Some(artifact) = found {
+        if let Some(artifact) = found.filter(|_| !self.args.translate.wants_profile()) {
             progress.cached("artifact");
             return Ok(artifact);
         }
@@ -62,7 +64,7 @@ impl Parts<'_> {
     }
 
     /// All that decides the artifact's bytes. The image's config names the layers.
-    fn key(&self) -> Digest {
+    fn key(&self) -> Result<Digest, CliError> {
         let parts = serde_json::json!([
             TOOL,
             Manifest::FORMAT,
@@ -72,25 +74,79 @@ impl Parts<'_> {
             self.boot.digests(),
             Digest::of(&self.config.to_json()),
             self.args.warm.key(),
+            self.args.translate.key()?,
         ]);
-        Digest::of(parts.to_string().as_bytes())
+        Ok(Digest::of(parts.to_string().as_bytes()))
     }
 
     fn make(&self, store: &Store, progress: &Progress) -> Result<Artifact, CliError> {
         let rootfs =
             progress.step("root file system", |_| Rootfs::write(self.built, store, progress))?;
-        let config = self.boot_config(&rootfs);
+        let translate = self.selection(&rootfs, progress)?;
         let frozen = progress.step("boot and freeze", |id| {
             let log = progress.clone();
-            let awaited_line = self.args.warm.awaited_line();
-            boot_and_freeze(self.boot, &rootfs, config, awaited_line, move |line| {
-                log.log(id, &String::from_utf8_lossy(line));
-            })
+            let machine = Machine {
+                awaited_line: self.args.warm.awaited_line(),
+                translate,
+                ..self.machine(&rootfs)?
+            };
+            let engine = Engine::new().map_err(CliError::build)?;
+            let cache = CompiledCache::of_user().map_err(CliError::build)?;
+            let log = move |line: &[u8]| log.log(id, &String::from_utf8_lossy(line));
+            freeze(&engine, &cache, machine, log).map_err(CliError::build)
         })?;
         progress.step("artifact", |_| {
             let written = write_sealed(store, &frozen, &rootfs, &self.sections(&rootfs));
             written.map_err(|error| error.about("cannot write the artifact"))
         })
+    }
+
+    /// The machine to boot; nothing is awaited or translated.
+    fn machine(&self, rootfs: &Rootfs) -> Result<Machine, CliError> {
+        Ok(Machine {
+            emulator: self.boot.emulator.clone(),
+            kernel: self.boot.kernel.clone(),
+            initramfs: self.boot.initramfs.clone(),
+            config: self.boot_config(rootfs),
+            rootfs: rootfs.file.try_clone().map_err(CliError::build)?,
+            awaited_line: None,
+            translate: None,
+        })
+    }
+
+    /// What to translate.
+    fn selection(
+        &self,
+        rootfs: &Rootfs,
+        progress: &Progress,
+    ) -> Result<Option<Selection>, CliError> {
+        let options = &self.args.translate;
+        let Some(budget) = options.budget() else { return Ok(None) };
+        let profile = match options.given()? {
+            Some(profile) => profile,
+            None => self.trained(rootfs, progress)?,
+        };
+        options.keep(&profile)?;
+        Ok((budget > 0).then_some(Selection { profile, budget }))
+    }
+
+    fn trained(&self, rootfs: &Rootfs, progress: &Progress) -> Result<Profile, CliError> {
+        let engine = Engine::new().map_err(CliError::build)?;
+        let cache = CompiledCache::of_user().map_err(CliError::build)?;
+        let mut profile = Profile::default();
+        for training in self.args.translate.trainings(self.config) {
+            let counted = progress.step(&format!("train: {}", training.name), |id| {
+                let log = progress.clone();
+                let mut machine = self.machine(rootfs)?;
+                machine.config.process = training.process;
+                machine.config.warm = None;
+                let log = move |line: &[u8]| log.log(id, &String::from_utf8_lossy(line));
+                train(&engine, &cache, machine, training.max_instructions, log)
+                    .map_err(CliError::build)
+            })?;
+            profile.add(counted);
+        }
+        Ok(profile)
     }
 
     fn boot_config(&self, rootfs: &Rootfs) -> BootConfig {
@@ -126,7 +182,7 @@ impl Parts<'_> {
 
 const _: () = assert!(ENTROPY_SEED_LEN == 32, "a digest is the seed");
 
-fn process(image: &ImageConfig) -> ImageProcess {
+pub(super) fn process(image: &ImageConfig) -> ImageProcess {
     let bytes = |words: &[String]| words.iter().map(|word| word.clone().into_bytes()).collect();
     let config = &image.config;
     ImageProcess {
@@ -160,27 +216,6 @@ impl Rootfs {
         let len = io::copy(&mut file, &mut hasher).map_err(|error| failed(&error))?;
         Ok(Self { file, digest: hasher.finish(), len })
     }
-}
-
-fn boot_and_freeze(
-    boot: &BootFiles,
-    rootfs: &Rootfs,
-    config: BootConfig,
-    awaited_line: Option<LineTest>,
-    log: impl FnMut(&[u8]) + Send + 'static,
-) -> Result<Frozen, CliError> {
-    let engine = Engine::new().map_err(CliError::build)?;
-    let cache = CompiledCache::of_user().map_err(CliError::build)?;
-    let rootfs = rootfs.file.try_clone().map_err(CliError::build)?;
-    let machine = Machine {
-        emulator: boot.emulator.clone(),
-        kernel: boot.kernel.clone(),
-        initramfs: boot.initramfs.clone(),
-        config,
-        rootfs,
-        awaited_line,
-    };
-    freeze(&engine, &cache, machine, log).map_err(CliError::build)
 }
 
 /// Writes the artifact into the store, and checks what was written.

@@ -53,8 +53,16 @@ impl BootFailure {
     }
 }
 
-pub(crate) fn boot() -> Result<Frozen, BootFailure> {
-    let config = read_config()?;
+/// Whether executions of blocks are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counting {
+    Off,
+    /// From power-on, and nothing but init is started.
+    On,
+}
+
+pub(crate) fn boot(counting: Counting) -> Result<Frozen, BootFailure> {
+    let mut config = read_config()?;
     let extra = str::from_utf8(&config.kernel_args).map_err(|_| BootFailure::KernelArgs)?;
     let extra = format!("{extra} {}", notify_args(config.warm.as_ref()));
     let session = Session::new();
@@ -81,6 +89,10 @@ pub(crate) fn boot() -> Result<Frozen, BootFailure> {
             link: None,
         },
     })?;
+    if counting == Counting::On {
+        machine.count_blocks();
+        config.warm = None;
+    }
     run_until_ready(&mut machine, &session)?;
     let BootConfig { process, memory_bytes, warm, .. } = config;
     let mut frozen =

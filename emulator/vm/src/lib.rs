@@ -21,6 +21,8 @@ mod request;
 mod rom;
 mod run;
 mod session;
+mod train;
+mod translation;
 mod warm;
 mod wasi;
 
@@ -63,7 +65,7 @@ thread_local! {
 /// A machine that does not come up has printed why; the trap tells the snapshot stage.
 #[unsafe(export_name = "wizer-initialize")]
 pub extern "C" fn initialize() {
-    match boot::boot() {
+    match boot::boot(boot::Counting::Off) {
         Ok(frozen) => FROZEN.set(Some(frozen)),
         Err(why) => {
             imports::boot_log(format!("{}{why}\n", why.prefix()).as_bytes());

@@ -1,7 +1,7 @@
 //! The first half of a warm artifact goes on: the image's program runs until it is ready, in virtual
 //! time and on seeded randomness, and the machine freezes with it.
 
-use lithify_control::{Frame, StartRequest, THAW_ENTROPY_LEN, Warm};
+use lithify_control::{Frame, Readiness, StartRequest, THAW_ENTROPY_LEN, Warm};
 use lithify_machine::host::Entropy;
 use lithify_machine::{Halt, Status};
 
@@ -35,6 +35,18 @@ pub(crate) enum NotReady {
 
 /// Starts the image's program and returns when it stands still in the machine.
 pub(crate) fn start(frozen: &mut Frozen, warm: &Warm) -> Result<(), NotReady> {
+    request(frozen, warm.readiness.clone())?;
+    run_until_settled(frozen, warm.timeout_ns)?;
+    frozen.handles.streams.freeze();
+    frozen.stage = Stage::Running { terminal: false };
+    Ok(())
+}
+
+/// Asks the guest to start the image's program, and shows the build what it prints.
+pub(crate) fn request(
+    frozen: &mut Frozen,
+    freeze_at: Option<Readiness>,
+) -> Result<(), RequestError> {
     let argv = request::default_command(&frozen.process)?;
     let mut entropy = [0; THAW_ENTROPY_LEN];
     frozen.handles.randomness.clone().fill(&mut entropy);
@@ -46,14 +58,11 @@ pub(crate) fn start(frozen: &mut Frozen, warm: &Warm) -> Result<(), NotReady> {
         hostname: HOSTNAME.to_vec(),
         // It has an interface, which leads nowhere yet.
         network: true,
-        freeze_at: warm.readiness.clone(),
+        freeze_at,
         ..StartRequest::new(argv, frozen.machine.realtime_ns(), entropy)
     };
     frozen.handles.streams.show_build();
     frozen.session.send(&Frame::Start(request));
-    run_until_settled(frozen, warm.timeout_ns)?;
-    frozen.handles.streams.freeze();
-    frozen.stage = Stage::Running { terminal: false };
     Ok(())
 }
 

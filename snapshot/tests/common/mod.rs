@@ -91,6 +91,7 @@ impl Bench {
             },
             rootfs,
             awaited_line: None,
+            translate: None,
         };
         let log = Arc::clone(&self.log);
         freeze(&self.engine, &self.cache, machine, move |line| {

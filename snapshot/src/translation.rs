@@ -1,0 +1,141 @@
+//! Training, and putting translated code into a machine that has booted.
+
+use lithify_control::{Profile, ProfileError};
+use lithify_isa::translation::table::{EntryRecord, PageRecord};
+use lithify_isa::translation::{Layout, page_hash, table};
+use lithify_translate::{Block, Link, Page, Translation, translate};
+use wasmtime::{Instance, Store, WasmParams, WasmResults};
+
+use crate::append::Place;
+use crate::host::BootHost;
+
+/// Everything that translated code accesses at a constant address lies below: engines then need no
+/// check of the address.
+const MAX_ADDRESS: u32 = 32 << 20;
+
+/// What to translate.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// What was executed how often.
+    pub profile: Profile,
+    /// Bytes of guest code that are translated at most.
+    pub budget: usize,
+}
+
+/// Why nothing could be translated.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LinkError {
+    #[error("export `{name}`: {source}")]
+    Call { name: &'static str, source: wasmtime::Error },
+    #[error("the CPU's state is at {address:#x}, translated code needs it below {MAX_ADDRESS:#x}")]
+    TooHigh { address: u32 },
+    #[error("no memory at {at:#x}")]
+    NoMemory { at: u64 },
+    #[error("the profile it counted: {0}")]
+    Profile(#[from] ProfileError),
+    #[error("it did not take the table of translated code")]
+    Table,
+}
+
+/// The booted instance, as the build talks to it.
+pub(crate) struct Emulator<'a> {
+    pub(crate) store: &'a mut Store<BootHost>,
+    pub(crate) instance: Instance,
+}
+
+impl Emulator<'_> {
+    fn call<P: WasmParams, R: WasmResults>(
+        &mut self,
+        name: &'static str,
+        parameters: P,
+    ) -> Result<R, LinkError> {
+        let call = |source| LinkError::Call { name, source };
+        let function =
+            self.instance.get_typed_func::<P, R>(&mut *self.store, name).map_err(call)?;
+        function.call(&mut *self.store, parameters).map_err(call)
+    }
+
+    fn memory(&mut self, at: u64, len: usize) -> Result<&mut [u8], LinkError> {
+        let memory = self.instance.get_memory(&mut *self.store, "memory");
+        let start = usize::try_from(at).unwrap_or(usize::MAX);
+        memory
+            .and_then(|memory| memory.data_mut(&mut *self.store).get_mut(start..)?.get_mut(..len))
+            .ok_or(LinkError::NoMemory { at })
+    }
+
+    /// Boots, trains, and returns what was counted; `None` if the machine did not come up.
+    pub(crate) fn profile(&mut self, max_instructions: u64) -> Result<Option<Profile>, LinkError> {
+        let place: u64 = self.call("lithify_profile", max_instructions)?;
+        if place == 0 {
+            return Ok(None);
+        }
+        let bytes = self.memory(place >> 32, place as u32 as usize)?;
+        Ok(Some(Profile::decode(bytes)?))
+    }
+
+    /// Translates for the booted machine and makes it use the functions, which must be at `place`
+    /// when it runs again.
+    pub(crate) fn translate(
+        &mut self,
+        selection: &Selection,
+        place: Place,
+    ) -> Result<Translation, LinkError> {
+        let link = Link {
+            layout: self.layout()?,
+            function_type: place.function_type,
+            first_function: place.first_function,
+            table: place.table,
+            first_element: place.first_element,
+        };
+        let pages = pages(&selection.profile);
+        let translation = translate(&pages, &link, selection.budget);
+        let table = table_of(&pages, &translation, place.first_element);
+        let at: u32 = self.call("lithify_table", table.len() as u32)?;
+        self.memory(at.into(), table.len())?.copy_from_slice(&table);
+        match self.call::<_, u32>("lithify_translate", ())? {
+            0 => Err(LinkError::Table),
+            _ => Ok(translation),
+        }
+    }
+
+    fn layout(&mut self) -> Result<Layout, LinkError> {
+        let mut words = [0; Layout::WORDS];
+        for (number, word) in words.iter_mut().enumerate() {
+            *word = self.call("lithify_layout", number as u32)?;
+        }
+        match words.into_iter().max() {
+            Some(address @ MAX_ADDRESS..) => Err(LinkError::TooHigh { address }),
+            _ => Ok(Layout::from_words(words)),
+        }
+    }
+}
+
+fn pages(profile: &Profile) -> Vec<Page> {
+    let page = |page: &lithify_control::PageProfile| Page {
+        bytes: page.bytes.clone(),
+        blocks: page
+            .blocks
+            .iter()
+            .map(|block| Block { offset: block.offset, count: block.count })
+            .collect(),
+    };
+    profile.pages.iter().map(page).collect()
+}
+
+fn table_of(pages: &[Page], translation: &Translation, first_element: u32) -> Vec<u8> {
+    let mut records: Vec<PageRecord> = Vec::new();
+    let by_page = translation.entries.chunk_by(|a, b| a.page == b.page);
+    let mut first = 0;
+    for entries in by_page {
+        let len = entries.len() as u32;
+        records.push(PageRecord { hash: page_hash(&pages[entries[0].page].bytes), first, len });
+        first += len;
+    }
+    records.sort_by_key(|record| record.hash);
+    let entry = |entry: &lithify_translate::Entry| EntryRecord {
+        offset: entry.offset,
+        entry: entry.entry,
+        function: first_element + entry.function,
+    };
+    table::encode(&records, &translation.entries.iter().map(entry).collect::<Vec<_>>())
+}
