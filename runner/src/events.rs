@@ -7,7 +7,9 @@
 use crate::terminal;
 use lithify_control::{Frame, exit_code};
 use rustix::pipe::{PipeFlags, pipe_with};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::consts::{
+    SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH,
+};
 use signal_hook::iterator::Signals;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,6 +18,9 @@ use std::time::{Duration, Instant};
 
 /// Whoever runs a container directs them at what is in it.
 const FORWARDED: [i32; 6] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2];
+
+/// About this process's terminal.
+const TERMINAL: [i32; 3] = [SIGWINCH, SIGTSTP, SIGCONT];
 
 /// An interrupt that follows another this quickly is meant for the machine.
 const IMPATIENCE: Duration = Duration::from_secs(1);
@@ -30,7 +35,7 @@ pub struct Events {
 impl Events {
     /// From now on SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 go to the container. A
     /// second SIGINT within a second ends this process with code 130. A container with a terminal
-    /// hears of SIGWINCH, too.
+    /// hears of SIGWINCH, too. While SIGTSTP has this process stopped, the terminal is the user's.
     ///
     /// # Errors
     /// If the system has no more descriptors, threads or signal handlers.
@@ -38,7 +43,7 @@ impl Events {
         let (frames, to) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let to = Arc::new(to);
         let own = Arc::clone(&to);
-        let signals = Signals::new(FORWARDED.iter().chain(&[SIGWINCH]))?;
+        let signals = Signals::new(FORWARDED.iter().chain(&TERMINAL))?;
         std::thread::Builder::new().name("signals".into()).spawn(move || forward(signals, &own))?;
         Ok(Self { frames, to })
     }
@@ -73,10 +78,18 @@ fn forward(mut signals: Signals, to: &OwnedFd) {
         if signal == SIGINT {
             let now = Instant::now();
             if interrupted.replace(now).is_some_and(|last| now - last < IMPATIENCE) {
-                stop(signal);
+                end(signal);
             }
         }
         let frame = match signal {
+            SIGTSTP => {
+                stop();
+                continue;
+            }
+            SIGCONT => {
+                terminal::resume();
+                Frame::Resize(terminal::size())
+            }
             SIGWINCH => Frame::Resize(terminal::size()),
             forwarded => Frame::Signal(forwarded.unsigned_abs()),
         };
@@ -85,7 +98,14 @@ fn forward(mut signals: Signals, to: &OwnedFd) {
     }
 }
 
-fn stop(signal: i32) -> ! {
+/// Stops this process, as the signal would have without a handler.
+fn stop() {
+    terminal::suspend();
+    // SIGSTOP, which cannot fail.
+    let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
+}
+
+fn end(signal: i32) -> ! {
     terminal::restore();
     std::process::exit(exit_code::SIGNAL_BASE.cast_signed() + signal);
 }

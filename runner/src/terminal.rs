@@ -2,7 +2,7 @@
 //!
 //! While a container with a terminal runs, the user's passes every byte on unchanged, Ctrl-C
 //! included. How it was before is kept for the whole process: each way out restores it, also those
-//! that unwind nothing.
+//! that unwind nothing, and so does each stop of the process, after which it is taken again.
 
 use lithify_control::WindowSize;
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
@@ -10,8 +10,15 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
-/// The modes to go back to, while the terminal is raw.
-static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+/// How the terminal was, and how it is while a container has it.
+#[derive(Debug)]
+struct Modes {
+    before: Termios,
+    raw: Termios,
+}
+
+/// Of the terminal, while a container has it.
+static MODES: Mutex<Option<Modes>> = Mutex::new(None);
 
 /// `--tty`: the container gets a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +51,7 @@ impl Terminal {
             let before = tcgetattr(io::stdin())?;
             let mut raw = before.clone();
             raw.make_raw();
-            *kept() = Some(before);
+            *kept() = Some(Modes { before, raw: raw.clone() });
             tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
         }
         Ok(Raw(()))
@@ -61,16 +68,35 @@ impl Drop for Raw {
     }
 }
 
-/// Gives the terminal back as it was, if it is raw.
+/// Gives the terminal back as it was, if a container has it.
 pub(crate) fn restore() {
-    if let Some(before) = kept().take() {
-        // There is nobody left to tell.
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+    if let Some(modes) = kept().take() {
+        set(&modes.before);
     }
 }
 
-fn kept() -> MutexGuard<'static, Option<Termios>> {
-    BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
+/// Gives the terminal back before this process stops.
+pub(crate) fn suspend() {
+    if let Some(modes) = &*kept() {
+        set(&modes.before);
+    }
+}
+
+/// Takes the terminal again when this process goes on. In the background the system stops the
+/// process here until it is in the foreground.
+pub(crate) fn resume() {
+    if let Some(modes) = &*kept() {
+        set(&modes.raw);
+    }
+}
+
+/// A terminal that cannot be set is gone, and with it whoever would be told.
+fn set(modes: &Termios) {
+    let _ = tcsetattr(io::stdin(), OptionalActions::Now, modes);
+}
+
+fn kept() -> MutexGuard<'static, Option<Modes>> {
+    MODES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where a panic aborts, no guard is dropped; and its message is better read in a restored
