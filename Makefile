@@ -59,7 +59,7 @@ base: boot-files ## the Debian trixie base image with python3 (cached OCI layout
 
 .PHONY: mirror
 mirror: setup ## the packages that the slow tests install (cached Debian mirror)
-	@ci/debian-mirror.sh $(MIRROR) gcc libc6-dev libsqlite3-dev make sqlite3
+	@ci/debian-mirror.sh $(MIRROR) gcc less libc6-dev libsqlite3-dev make procps sqlite3 vim-tiny
 
 .PHONY: examples
 examples: setup examples/hello/hello
@@ -109,6 +109,7 @@ bench: build boot-files base ## guest programs, cold starts, builds and pulls be
 		$(CARGO_TARGET_DIR)/guest/examples
 	@benches/mounts.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME) \
 		$(CARGO_TARGET_DIR)/guest/examples/native
+	@benches/responsiveness.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE)
 	@benches/builds.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE)
 	@benches/registry.py $(CARGO_TARGET_DIR)/release/lithify
 
