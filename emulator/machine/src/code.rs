@@ -356,8 +356,24 @@ impl CodeCache {
         self.step_count > MAX_STEPS
     }
 
+    /// Addresses of all blocks, in the order of their insertion.
+    pub(crate) fn addresses(&self) -> Vec<u64> {
+        let mut blocks: Vec<_> = self.by_address.iter().collect();
+        blocks.sort_unstable_by_key(|(_, id)| **id);
+        blocks.into_iter().map(|(address, _)| *address).collect()
+    }
+
+    /// As [`flush`](Self::flush), and gives back the memory.
+    pub(crate) fn release(&mut self) -> impl Iterator<Item = usize> {
+        self.jumps.fill(NO_JUMP);
+        let pages = self.flush();
+        self.by_address.shrink_to_fit();
+        self.blocks.shrink_to_fit();
+        pages
+    }
+
     /// Drops everything; no block may be executing.
-    pub(crate) fn flush(&mut self) -> impl Iterator<Item = usize> {
+    pub(crate) fn flush(&mut self) -> impl Iterator<Item = usize> + use<> {
         self.by_address.clear();
         self.chunks.clear();
         self.step_count = 0;

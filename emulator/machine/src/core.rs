@@ -10,6 +10,7 @@ use crate::bus::{GuestMemory, GuestPhysAddr};
 use crate::code::{BlockId, CodeCache};
 use crate::decode::{decode_page, is_whole};
 use crate::float::Flags;
+use crate::footprint::Footprint;
 use crate::pages::{Call, Translations};
 use crate::ram::Ram;
 use crate::time::Timekeeper;
@@ -296,10 +297,18 @@ impl<A: Arch> Core<A> {
         self.drop_written_code();
     }
 
-    /// Lays RAM out densely, in its host memory.
-    pub(crate) fn compact(&mut self) {
+    /// Lays RAM out densely, and leaves no code decoded but that of `used`.
+    pub(crate) fn compact(&mut self, used: &Footprint) {
         self.tlb.flush();
-        self.ram.compact();
+        for page in self.code.release() {
+            self.ram.set_code(page, false);
+        }
+        self.ram.compact(&used.pages);
+        for &address in &used.blocks {
+            // The program counter matters only where an instruction goes on on another page; the
+            // copy did not keep such a block, either.
+            let _ = self.decode(address, address);
+        }
     }
 
     /// Empties the block cache when it has grown over its limit. Called between slices, when no

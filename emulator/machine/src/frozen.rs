@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::arch::Arch;
 use crate::arch::riscv64::Riscv64;
 use crate::arch::riscv64::board::{Board, FrozenBoard};
+use crate::arena::PAGE_SIZE;
 use crate::core::{Core, SLOTS};
 use crate::devices::GENERATION_ID_LEN;
 use crate::float::Flags;
@@ -102,6 +103,11 @@ impl Frozen {
         let mut machine = Machine { core, time };
         machine.thaw(clock, generation);
         machine
+    }
+
+    /// Whether RAM page `index` holds `bytes`.
+    pub(crate) fn holds(&self, index: usize, bytes: &[u8; PAGE_SIZE]) -> bool {
+        self.ram.page(index).map_or(*bytes == [0; PAGE_SIZE], |page| page == bytes)
     }
 
     /// Bytes of RAM that are kept: pages that hold anything but zeros.

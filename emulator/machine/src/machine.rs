@@ -10,6 +10,7 @@ use crate::arch::riscv64::platform::RAM_BASE;
 use crate::boot::{self, BootError, Kernel};
 use crate::core::{Core, Halt, Pause};
 use crate::devices::GENERATION_ID_LEN;
+use crate::footprint::Footprint;
 use crate::host;
 use crate::pages::{Call, Translations};
 use crate::profile::PageCounts;
@@ -163,9 +164,10 @@ impl Machine {
     }
 
     /// Gives back what the frozen machine does not need: pages of zeros or of a regular content,
-    /// and the order in which they were touched. The guest notices nothing.
-    pub fn compact(&mut self) {
-        self.core.compact();
+    /// and decoded code. What `used` names lies together, and its code is decoded. The guest notices
+    /// nothing.
+    pub fn compact(&mut self, used: &Footprint) {
+        self.core.compact(used);
     }
 
     /// Takes everything of the host out of a thawed machine, which can be frozen then and

@@ -76,6 +76,11 @@ impl Ram {
         self.owners.len()
     }
 
+    /// The pages that have a slot, in the order of the slots.
+    pub(crate) fn owners(&self) -> &[u32] {
+        &self.owners
+    }
+
     /// Index of the RAM page that holds `at`.
     pub(crate) fn page_index(&self, at: u64) -> Option<usize> {
         let index = usize::try_from(at.wrapping_sub(self.base) / PAGE_SIZE as u64).ok()?;
@@ -199,7 +204,7 @@ impl FrozenRam {
         self.kept.len() * PAGE_SIZE
     }
 
-    fn page(&self, index: usize) -> Option<&[u8; PAGE_SIZE]> {
+    pub(crate) fn page(&self, index: usize) -> Option<&[u8; PAGE_SIZE]> {
         self.kept.get(self.places[index] as usize)
     }
 }
@@ -254,11 +259,17 @@ struct Kept {
 const VACANT: u32 = u32::MAX;
 
 impl Ram {
-    /// Takes the slots of pages that hold zeros or follow a rule, and lays the others out densely,
-    /// in the order of the guest's addresses. Nobody may hold a page's host address over this.
-    pub(crate) fn compact(&mut self) {
+    /// Takes the slots of pages that hold zeros or follow a rule, and lays the others out densely:
+    /// those in `first` in their order, then the rest in the order of the guest's addresses.
+    /// Nobody may hold a page's host address over this.
+    pub(crate) fn compact(&mut self, first: &[u32]) {
         let mut kept = self.take_slots();
-        kept.sort_unstable_by_key(|kept| kept.page);
+        let mut ranks = vec![u32::MAX; self.pages.len()];
+        for (rank, page) in first.iter().enumerate() {
+            ranks[*page as usize] = rank as u32;
+        }
+        kept.sort_unstable_by_key(|kept| (ranks[kept.page as usize], kept.page));
+        wipe(ranks, |rank| *rank = 0);
         self.move_to_front(&mut kept);
         self.arena.truncate(kept.len());
         self.owners.clear();
@@ -313,6 +324,13 @@ impl Ram {
             }
         }
         wipe(places, |place| *place = 0);
+    }
+}
+
+impl Ram {
+    /// Takes over the memory of RAM that is no more.
+    pub(crate) fn inherit(&mut self, other: Self) {
+        self.arena.inherit(other.arena);
     }
 }
 
@@ -432,11 +450,12 @@ mod tests {
             *ram.bytes(index) = content(index);
         }
         for round in 0..2 {
-            ram.compact();
+            ram.compact(&[695, 3, 20]);
             assert_eq!(ram.touched_pages(), PAGES / 5, "round {round}");
             assert!((0..PAGES).all(|index| contents(&ram, index) == content(index)));
         }
-        assert!((0..PAGES).step_by(5).map(|index| ram.page(index)).is_sorted());
+        assert_eq!(ram.owners()[..4], [695, 20, 0, 5]);
+        assert!([695, 20, 0, 5, 10].map(|index| ram.page(index)).is_sorted());
         assert!((0..PAGES).all(|index| *ram.bytes(index) == content(index)), "by touch");
     }
 
@@ -446,12 +465,12 @@ mod tests {
         *ram.bytes(1) = patterned(1);
         *ram.bytes(2) = patterned(2);
         *ram.bytes(3) = patterned(3);
-        ram.compact();
+        ram.compact(&[]);
         assert_eq!(ram.touched_pages(), 0);
         ram.zero_page(1);
         ram.bytes(2).fill(0);
         *ram.bytes(3) = irregular(3);
-        ram.compact();
+        ram.compact(&[]);
         assert_eq!([1, 2].map(|index| contents(&ram, index)), [[0; PAGE_SIZE]; 2]);
         assert_eq!(contents(&ram, 3), irregular(3));
         let frozen = Arc::new(ram.freeze());

@@ -17,9 +17,11 @@ mod events;
 mod files;
 mod imports;
 mod network;
+mod rehearsal;
 mod request;
 mod rom;
 mod run;
+mod scrub;
 mod session;
 mod train;
 mod translation;
@@ -66,7 +68,7 @@ thread_local! {
 #[unsafe(export_name = "wizer-initialize")]
 pub extern "C" fn initialize() {
     match boot::boot(boot::Counting::Off) {
-        Ok(frozen) => FROZEN.set(Some(frozen)),
+        Ok(frozen) => keep(frozen),
         Err(why) => {
             imports::boot_log(format!("{}{why}\n", why.prefix()).as_bytes());
             std::process::abort();
@@ -84,6 +86,15 @@ pub extern "C" fn start() {
     };
     match run::run(frozen) {
         run::End::Exit(code) => wasi::exit(code),
-        run::End::Frozen(frozen) => FROZEN.set(Some(*frozen)),
+        run::End::Frozen(frozen) => keep(*frozen),
     }
+}
+
+/// What is in memory when the export returns is what the artifact holds.
+fn keep(mut frozen: Frozen) {
+    let used = rehearsal::footprint(&mut frozen);
+    frozen.machine.compact(&used);
+    drop(used);
+    scrub::free_memory();
+    FROZEN.set(Some(frozen));
 }
