@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the guest's initramfs: a newc cpio with /init and /dev/console, uncompressed.
+"""Writes the guest's initramfs: a newc cpio with /init and its standard streams, uncompressed.
 
 Written byte by byte because it needs a device node (no root at hand) and must be reproducible.
 Format: Linux, Documentation/driver-api/early-userspace/buffer-format.rst.
@@ -8,8 +8,11 @@ Format: Linux, Documentation/driver-api/early-userspace/buffer-format.rst.
 import argparse
 import stat
 
-# The kernel opens it as PID 1's standard streams before devtmpfs is mounted.
-CONSOLE_DEVICE = (5, 1)
+# The kernel opens /dev/console as PID 1's standard streams before devtmpfs is mounted. Here that is the kernel's
+# log: what init may say ends up there either way, and an open console would be polled for input, which keeps an idle
+# guest from sleeping. A link, because the kernel has made a console already and would not make another device.
+LOG_DEVICE = (1, 11)
+CONSOLE_LINK = b"kmsg"
 
 
 def padded(data):
@@ -29,7 +32,8 @@ def entry(inode, name, mode, content=b"", device=(0, 0)):
 def archive(init):
     members = [
         ("dev", stat.S_IFDIR | 0o755, b"", (0, 0)),
-        ("dev/console", stat.S_IFCHR | 0o600, b"", CONSOLE_DEVICE),
+        ("dev/kmsg", stat.S_IFCHR | 0o600, b"", LOG_DEVICE),
+        ("dev/console", stat.S_IFLNK | 0o777, CONSOLE_LINK, (0, 0)),
         ("init", stat.S_IFREG | 0o755, init, (0, 0)),
     ]
     packed = b"".join(entry(inode, *member) for inode, member in enumerate(members, start=1))

@@ -115,6 +115,9 @@ pub(crate) struct BuildArgs {
     /// Memory of the machine that executes RUN; it holds what a step writes, too
     #[arg(long, value_name = "SIZE", default_value = "2g", value_parser = memory_size)]
     pub(crate) build_memory: u64,
+    /// Word for the command line of the guest's kernel
+    #[arg(long = "kernel-arg", value_name = "WORD")]
+    pub(crate) kernel_args: Vec<String>,
     #[command(flatten)]
     pub(crate) run: RunOptions,
     #[command(flatten)]

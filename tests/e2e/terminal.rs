@@ -105,6 +105,24 @@ fn every_end_restores_the_user_s_terminal() {
 }
 
 #[test]
+fn a_stopped_runner_gives_the_terminal_back_until_it_goes_on() {
+    let Some(lab) = Lab::get() else { return };
+    let shell = Artifact::of(lab, Image::Shell("shell"));
+    let mut pty = Pty::run(&shell, &[], &["sh", "-c", "echo up; read line; echo got $line"]);
+    pty.expect("up\r\n");
+    let (before, raw) = pty.modes();
+    pty.signal(Signal::TSTP);
+    pty.wait_until("stopped", |pty| pty.state() == 'T');
+    assert_eq!(modes(&pty.modes().1), modes(&before));
+    pty.signal(Signal::CONT);
+    pty.wait_until("raw again", |pty| modes(&pty.modes().1) == modes(&raw));
+    pty.send("it\r");
+    pty.expect("got it\r\n");
+    assert_eq!(pty.code(), (Some(0), None));
+    assert_eq!(modes(&pty.modes().1), modes(&before));
+}
+
+#[test]
 fn a_terminal_needs_one_on_standard_input() {
     let Some(lab) = Lab::get() else { return };
     let shell = Artifact::of(lab, Image::Shell("shell"));

@@ -70,6 +70,7 @@ impl Parts<'_> {
             Manifest::FORMAT,
             ARCHITECTURE,
             self.args.memory,
+            self.args.kernel_args,
             self.epoch_seconds,
             self.boot.digests(),
             Digest::of(&self.config.to_json()),
@@ -155,7 +156,7 @@ impl Parts<'_> {
             epoch_seconds: self.epoch_seconds.into(),
             // Different for different images, the same for the same one; replaced at every start.
             entropy_seed: *rootfs.digest.as_bytes(),
-            kernel_args: Vec::new(),
+            kernel_args: self.args.kernel_args.join(" ").into_bytes(),
             process: process(self.config),
             warm: self.args.warm.of_boot(),
         }

@@ -103,6 +103,24 @@ impl Pty {
         rustix::process::kill_process(Pid::from_child(&self.child), signal).expect("it runs");
     }
 
+    /// The command's state, as in the third field of `/proc/PID/stat`.
+    pub(crate) fn state(&self) -> char {
+        let stat = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(stat).expect("it runs");
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        state.expect("a state follows the name")
+    }
+
+    /// Waits for something that cannot be waited for.
+    #[track_caller]
+    pub(crate) fn wait_until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !holds(self) {
+            assert!(Instant::now() < end, "not {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("a child of this process").is_some()
     }

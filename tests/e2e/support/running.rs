@@ -33,6 +33,20 @@ impl Running {
         Pid::from_child(&self.child)
     }
 
+    /// How often a thread of the command has waited so far.
+    pub(crate) fn wakes(&self) -> u64 {
+        let threads = format!("/proc/{}/task", self.child.id());
+        let threads = std::fs::read_dir(threads).expect("the command runs");
+        let status = |thread: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(thread.expect("a thread").path().join("status"))
+        };
+        let waits = |status: String| -> Option<u64> {
+            let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"))?;
+            line.split_whitespace().nth(1)?.parse().ok()
+        };
+        threads.map(|thread| status(thread).ok().and_then(waits).expect("its status")).sum()
+    }
+
     pub(crate) fn send(&mut self, line: &str) {
         writeln!(self.stdin, "{line}").expect("the container reads");
     }
