@@ -5,6 +5,8 @@ use crate::build::output::Output;
 use crate::build::run_options::RunOptions;
 use crate::build::translate::TranslateOptions;
 use crate::build::warm::WarmOptions;
+use crate::run_name::Name;
+use crate::save::SaveOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lithify_control::MAX_MEMORY_BYTES;
 use lithify_hostnet::{ExtraHost, Published};
@@ -32,6 +34,8 @@ pub(crate) enum Command {
     Build(Box<BuildArgs>),
     /// Run an artifact, a file or by its name
     Run(RunArgs),
+    /// End a run by keeping the machine as an artifact, the program running in it
+    Freeze(FreezeArgs),
     /// Translate an artifact to native code, which starts in a millisecond
     Compile(CompileArgs),
     /// Show what an artifact holds
@@ -193,6 +197,8 @@ pub(crate) struct RunArgs {
     /// Add a name to /etc/hosts; host-gateway is this host's loopback interface
     #[arg(long, value_name = "NAME:IP|host-gateway")]
     pub(crate) add_host: Vec<ExtraHost>,
+    #[command(flatten)]
+    pub(crate) save: SaveOptions,
     /// Connect standard input
     #[arg(short, long)]
     pub(crate) interactive: bool,
@@ -222,6 +228,17 @@ pub(crate) struct RunArgs {
         trailing_var_arg = true
     )]
     pub(crate) words: Vec<OsString>,
+}
+
+/// Arguments of `freeze`.
+#[derive(Debug, Args)]
+pub(crate) struct FreezeArgs {
+    /// Where to write the artifact [default: NAME.wasm]
+    #[arg(short, long, value_name = "FILE.wasm")]
+    pub(crate) output: Option<PathBuf>,
+    /// The run, as `lithify run --name` calls it
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Name,
 }
 
 /// Arguments of `compile`.

@@ -9,6 +9,7 @@ mod compile;
 mod convert;
 mod error;
 mod exit;
+mod freeze;
 mod freeze_point;
 mod images;
 mod inspect;
@@ -21,6 +22,8 @@ mod reference;
 mod registry;
 mod remote;
 mod run;
+mod run_name;
+mod save;
 mod signals;
 mod tag;
 
@@ -47,6 +50,7 @@ fn dispatch(command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Build(args) => build::build(&args),
         Command::Run(args) => run::run(args),
+        Command::Freeze(args) => freeze::freeze(&args),
         Command::Compile(args) => compile::compile(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Login(args) => login::login(&args),

@@ -8,13 +8,13 @@ use crate::reference::{Finder, Target};
 use lithify_control::Overrides;
 use lithify_image::Reference;
 use lithify_runner::{
-    Artifact, CompiledCache, Engine, Events, HostMount, MountError, NetworkWish, RunOptions,
+    Artifact, CompiledCache, End, Engine, Events, HostMount, MountError, NetworkWish, RunOptions,
     RunnerError, Streams, Terminal,
 };
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Runs an artifact and ends with the guest's exit code.
 pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
@@ -29,8 +29,8 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
     let terminal = args.tty.then(|| Terminal::of_process(args.interactive));
     let terminal = terminal.transpose().map_err(|error| CliError::own(error.to_string()))?;
     let engine = Engine::new()?;
-    let artifact = match Target::of(word)? {
-        Target::File(path) => open(&engine, &path)?,
+    let (artifact, wasm) = match Target::of(word)? {
+        Target::File(path) => (open(&engine, &path)?, path),
         Target::Name(reference) => open_named(&engine, &args, reference)?,
     };
     let streams = Streams::inherit(args.interactive)
@@ -40,11 +40,21 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
         published: args.publish.clone(),
         hosts: args.add_host.clone(),
     };
-    let overrides = Overrides { hosts: wish.host_lines(), ..overrides(&args) };
+    let overrides = Overrides {
+        hosts: wish.host_lines(),
+        freeze_at: args.save.freeze_at(),
+        ..overrides(&args)
+    };
     let mounts = mounts(&args)?;
     let network = wish.open().map_err(|error| CliError::own(error.to_string()))?;
     let events = Events::of_process()
         .map_err(|error| CliError::own(format!("cannot take signals: {error}")))?;
+    let freezer = events.freezer();
+    let streams = match args.save.watch(&freezer) {
+        Some(watch) => streams.watched(watch),
+        None => streams,
+    };
+    let saving = args.save.prepare(&wasm, &freezer, !mounts.is_empty())?;
     let options = RunOptions {
         overrides,
         args: args.words.into_iter().map(OsString::into_vec).collect(),
@@ -55,20 +65,31 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
         events: Some(events),
         terminal,
     };
-    Ok(Exit::Guest(lithify_runner::run(&engine, &artifact, options)?))
+    let missed = |code| saving.as_ref().and_then(|saving| saving.missed(code));
+    match lithify_runner::run_until_freeze(&engine, &artifact, options)? {
+        End::Exit(code) => missed(code).map_or(Ok(Exit::Guest(code)), Err),
+        End::Frozen(machine) => {
+            saving.map_or(Ok(()), |saving| saving.save(&machine))?;
+            Ok(Exit::Success)
+        }
+    }
 }
 
-/// The artifact of a name. Native code of others is used only if the user trusts it.
-fn open_named(engine: &Engine, args: &RunArgs, reference: Reference) -> Result<Artifact, CliError> {
+/// The artifact of a name, and its module. Native code of others is used only if the user trusts it.
+fn open_named(
+    engine: &Engine,
+    args: &RunArgs,
+    reference: Reference,
+) -> Result<(Artifact, PathBuf), CliError> {
     let progress = Progress::new(ProgressMode::Auto, false);
     let finder = Finder { registry: &args.registry, pull: args.pull, progress: &progress };
     let located = finder.artifact(reference)?;
     if args.trust_compiled
         && let Some(path) = finder.compiled(&located, engine)?
     {
-        return Ok(Artifact::open_precompiled(engine, &path)?);
+        return Ok((Artifact::open_precompiled(engine, &path)?, located.file));
     }
-    open(engine, &located.file)
+    Ok((open(engine, &located.file)?, located.file))
 }
 
 fn open(engine: &Engine, path: &Path) -> Result<Artifact, CliError> {
