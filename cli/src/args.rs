@@ -10,6 +10,7 @@ use crate::save::SaveOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lithify_control::MAX_MEMORY_BYTES;
 use lithify_hostnet::{ExtraHost, Published};
+use lithify_rom::Compression;
 use lithify_runner::NetworkMode;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -116,6 +117,9 @@ pub(crate) struct BuildArgs {
     /// The machine's memory, at most 3584m
     #[arg(short, long, value_name = "SIZE", default_value = "256m", value_parser = guest_memory_size)]
     pub(crate) memory: u64,
+    /// How to pack the root file system: none, lz4 or zstd[:LEVEL]
+    #[arg(long, value_name = "METHOD", default_value = "none")]
+    pub(crate) compress: Compression,
     /// Memory of the machine that executes RUN; it holds what a step writes, too
     #[arg(long, value_name = "SIZE", default_value = "2g", value_parser = memory_size)]
     pub(crate) build_memory: u64,
@@ -413,6 +417,9 @@ pub(crate) struct ConvertArgs {
     /// The machine's memory, at most 3584m
     #[arg(short, long, value_name = "SIZE", default_value = "256m", value_parser = guest_memory_size)]
     pub(crate) memory: u64,
+    /// How to pack the root file system: none, lz4 or zstd[:LEVEL]
+    #[arg(long, value_name = "METHOD", default_value = "none")]
+    pub(crate) compress: Compression,
     /// When to pull the image
     #[arg(long, value_enum, default_value_t = Pull::Missing)]
     pub(crate) pull: Pull,

@@ -30,6 +30,7 @@ pub(crate) fn convert(args: &ConvertArgs) -> Result<Exit, CliError> {
         return Err(CliError::own("the words of a build were read as another command"));
     };
     build.memory = args.memory;
+    build.compress = args.compress;
     build.boot_files.clone_from(&args.boot_files);
     build.registry = args.registry.clone();
     build.pull = args.pull;

@@ -7,7 +7,7 @@ use crate::reference::{Target, artifact, in_store};
 use crate::registry::open_store;
 use indicatif::BinaryBytes;
 use lithify_registry::limits::MAX_MANIFEST_BYTES;
-use lithify_snapshot::{Report, inspect as read_report};
+use lithify_snapshot::{Report, RomReport, inspect as read_report};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -78,7 +78,7 @@ fn as_text(report: &Report) -> String {
         ("Size", bytes(sizes.file)),
         ("  emulator", bytes(sizes.code)),
         ("  machine", bytes(sizes.image)),
-        ("  root fs", bytes(sizes.rom)),
+        ("  root fs", rom_shown(&report.rom)),
         ("Kernel", plain(&manifest.kernel)),
         ("Initramfs", plain(&manifest.initramfs)),
         ("Emulator", plain(&manifest.emulator)),
@@ -90,6 +90,18 @@ fn as_text(report: &Report) -> String {
         let _ = writeln!(text, "{name:<13} {value}");
     }
     text
+}
+
+fn rom_shown(rom: &RomReport) -> String {
+    let stored = BinaryBytes(rom.stored);
+    match (rom.compression, rom.chunks, rom.chunk_size) {
+        (Some(compression), Some(chunks), Some(size)) => format!(
+            "{stored} ({} in {chunks} chunks of {}, {compression})",
+            BinaryBytes(rom.raw),
+            BinaryBytes(size)
+        ),
+        _ => format!("{stored} (not compressed)"),
+    }
 }
 
 /// What the manifest of a name says; a file has none.

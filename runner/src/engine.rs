@@ -46,13 +46,15 @@ impl Engine {
         &self.0
     }
 
-    /// Translates a module to native code for this host: the contents of a `.cwasm` file.
+    /// Translates a module to native code for this host: the contents of a `.cwasm` file. A packed ROM
+    /// is in it as it is, to be mapped.
     ///
     /// # Errors
-    /// [`RunnerError::Invalid`] if `wasm` is no valid module.
+    /// [`RunnerError::Invalid`] if `wasm` is no valid module, or its ROM damaged.
     #[cfg(feature = "compiler")]
     pub fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, RunnerError> {
-        self.0.precompile_module(wasm).map_err(|error| RunnerError::Invalid(root_cause(&error)))
+        let wasm = crate::expand::expand(wasm)?;
+        self.0.precompile_module(&wasm).map_err(|error| RunnerError::Invalid(root_cause(&error)))
     }
 
     /// Translates a module into this process only.

@@ -18,6 +18,8 @@ mod engine;
 mod environment;
 mod error;
 mod events;
+#[cfg(feature = "compiler")]
+mod expand;
 mod mounts;
 mod network;
 mod output_watch;

@@ -2,6 +2,7 @@
 
 use crate::file_walk::FileWalk;
 use crate::sections::{IMAGE_CONFIG, MANIFEST, Manifest};
+use lithify_rom::{Header, RomError};
 use std::io::{self, Read, Seek};
 use wasm_encoder::SectionId;
 use wasmparser::{BinaryReader, ExportSectionReader, ImportSectionReader};
@@ -44,6 +45,9 @@ pub enum InspectError {
         /// What was expected there.
         what: &'static str,
     },
+    /// The root file system is packed, and badly.
+    #[error("damaged: {0}")]
+    Rom(#[from] RomError),
     /// A section of ours is not JSON of the expected shape.
     #[error("damaged section `{section}`: {source}")]
     Json {
@@ -69,8 +73,41 @@ pub struct Sizes {
     pub code: u64,
     /// The frozen machine: memory contents at the freeze.
     pub image: u64,
-    /// The root file system.
+    /// The root file system, as it is stored.
     pub rom: u64,
+}
+
+/// How an artifact carries its root file system.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct RomReport {
+    /// Length of the image in bytes.
+    pub raw: u64,
+    /// What it takes in the artifact, in bytes.
+    pub stored: u64,
+    /// How chunks are compressed, if it is packed.
+    pub compression: Option<&'static str>,
+    /// Number of chunks, if it is packed.
+    pub chunks: Option<u64>,
+    /// What a chunk stands for, in bytes, if it is packed.
+    pub chunk_size: Option<u64>,
+}
+
+impl RomReport {
+    fn read(start: &[u8], stored: u64) -> Result<Self, RomError> {
+        Ok(match Header::read(start)? {
+            None => Self { raw: stored, stored, ..Self::default() },
+            Some(header) if header.stored_len() != stored => {
+                return Err(RomError::Header("it is not as long as its segment"));
+            }
+            Some(header) => Self {
+                raw: header.raw_len(),
+                stored,
+                compression: Some(header.codec.name()),
+                chunks: Some(header.chunks()),
+                chunk_size: Some(header.chunk_len()),
+            },
+        })
+    }
 }
 
 /// One artifact as [`inspect`] sees it.
@@ -82,6 +119,8 @@ pub struct Report {
     pub image_config: serde_json::Value,
     /// Sizes of the parts.
     pub sizes: Sizes,
+    /// The root file system.
+    pub rom: RomReport,
     /// Imports as `module.name`.
     pub imports: Vec<String>,
     /// Names of the exports.
@@ -95,6 +134,7 @@ struct Parts {
     manifest: Option<Manifest>,
     image_config: Option<serde_json::Value>,
     sizes: Sizes,
+    rom: RomReport,
     imports: Vec<String>,
     exports: Vec<String>,
     has_start: bool,
@@ -191,7 +231,10 @@ impl Parts {
         }
         for _ in 0..count {
             let segment = segment_header(walk)?;
-            walk.skip(segment.len)?;
+            let is_rom = !segment.is_active;
+            let start =
+                if is_rom { walk.bytes(segment.len.min(Header::LEN as u64))? } else { Vec::new() };
+            walk.skip(segment.len - start.len() as u64)?;
             if walk.at() > end {
                 return Err(InspectError::malformed(at, "data section"));
             }
@@ -199,6 +242,7 @@ impl Parts {
                 self.sizes.image += segment.len;
             } else {
                 self.sizes.rom = segment.len;
+                self.rom = RomReport::read(&start, segment.len)?;
             }
         }
         Ok(())
@@ -211,6 +255,7 @@ impl Parts {
                 manifest,
                 image_config,
                 sizes: self.sizes,
+                rom: self.rom,
                 imports: self.imports,
                 exports: self.exports,
                 has_start: self.has_start,

@@ -23,12 +23,14 @@ mod inspect;
 mod rom;
 mod save;
 mod sections;
+mod stored_rom;
 mod translation;
 
 pub use check::{CheckError, check};
 pub use freeze::{FreezeError, Frozen, LineTest, Machine, freeze, train};
-pub use inspect::{InspectError, Report, Sizes, inspect};
+pub use inspect::{InspectError, Report, RomReport, Sizes, inspect};
 pub use rom::{SealError, seal};
 pub use save::{SaveError, save};
 pub use sections::{Manifest, Sections};
+pub use stored_rom::StoredRom;
 pub use translation::Selection;

@@ -5,13 +5,23 @@
 //! The emulator reaches it through the function that used to be the import `rom_read` and is now
 //! a bounds check and one `memory.init`.
 //!
+//! The segment holds the image as it is, or packed (see `lithify_rom`); the code is the same for both,
+//! and `rom_len` is the length of the image. [`Engine::compile`](lithify_runner::Engine::compile)
+//! unpacks it again by exchanging that one segment.
+//!
+//! Sealing is a pass from module to module and comes last: what adds functions, tables or segments to a
+//! frozen module does so before, and finds the imports from `lithify` still there. Functions and
+//! segments of the input keep their meaning whatever their number.
+//!
 //! The imports from `lithify` leave the import section and return, in the same order, as the
 //! first defined functions. So functions that were defined keep their indices, and only
 //! the remaining imports move up.
 
 use crate::imports::{BuildImport, LITHIFY};
-use crate::{Frozen, Sections};
-use std::io::{self, Read, Write};
+use crate::{Frozen, Sections, StoredRom};
+use lithify_rom::MAGIC;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{
     BlockType, CodeSection, CustomSection, DataCountSection, ElementSection, Encode, ExportSection,
@@ -20,12 +30,14 @@ use wasm_encoder::{
 };
 use wasmparser::{BinaryReader, FuncType, Import, Parser, Payload, TypeRef};
 
-/// A section's length is a `u32`, and so are the engine's data offsets.
-const MAX_DATA_SECTION: u64 = u32::MAX as u64;
+/// A section's length is a `u32`, and so are the engine's offsets into all data of a module, of which
+/// the frozen memory is one piece with the zeros in it. More segments would not lift this.
+const MAX_DATA: u64 = u32::MAX as u64;
 /// Flag of a passive data segment.
 const PASSIVE: u8 = 1;
 /// The only memory of an emulator.
 const MEMORY: u32 = 0;
+const WASM_PAGE: u64 = 64 << 10;
 
 /// Why a frozen module could not be sealed.
 #[derive(Debug, thiserror::Error)]
@@ -35,15 +47,21 @@ pub enum SealError {
     Module(String),
     /// Rootfs and memory image together pass what a module can hold.
     #[error(
-        "the rootfs image is too large: {rom} bytes and {image} bytes of frozen memory, \
-         a WebAssembly module holds {MAX_DATA_SECTION} bytes of data"
+        "the rootfs image is too large: {rom} bytes and {memory} bytes of frozen memory, \
+         a WebAssembly module holds {MAX_DATA} bytes of data{}",
+        if *packed { "" } else { "; packed it is smaller (--compress)" }
     )]
     TooLarge {
-        /// Length of the rootfs image in bytes.
+        /// Length of the rootfs image as it is stored, in bytes.
         rom: u64,
         /// Length of the frozen memory in bytes.
-        image: u64,
+        memory: u64,
+        /// Whether the image is packed.
+        packed: bool,
     },
+    /// A reader could not tell the rootfs image from a packed one.
+    #[error("the rootfs image starts like a packed one")]
+    Ambiguous,
     /// The rootfs image could not be read.
     #[error("cannot read the rootfs image: {0}")]
     ReadRom(#[source] io::Error),
@@ -75,30 +93,28 @@ impl From<reencode::Error> for SealError {
     }
 }
 
-/// Writes the artifact: `frozen` with `rom_len` bytes of `rom` inside. The rootfs is streamed,
-/// never held in memory.
+/// Writes the artifact: `frozen` with `rom` inside. The rootfs is streamed, never held in memory.
 ///
 /// # Errors
-/// If the parts pass 4 GiB, `rom` is not `rom_len` bytes long, or reading or writing fails.
+/// If the parts pass 4 GiB, `rom` is not as long as it says, or reading or writing fails.
 pub fn seal(
     frozen: &Frozen,
-    rom: impl Read,
-    rom_len: u64,
+    rom: &StoredRom,
     sections: &Sections,
     out: &mut impl Write,
 ) -> Result<(), SealError> {
     let outline = Outline::read(&frozen.0)?;
-    let data_len = outline.sealed_data_len(rom_len)?;
-    let module = Sealing { outline: &outline, rom_len }.module(&frozen.0, sections)?;
+    let data_len = outline.sealed_data_len(rom)?;
+    let module = Sealing { outline: &outline, rom_len: rom.raw_len }.module(&frozen.0, sections)?;
     let mut header = vec![u8::from(SectionId::Data)];
     data_len.encode(&mut header);
     (outline.data_count + 1).encode(&mut header);
     let mut rom_header = vec![PASSIVE];
-    leb_u32(rom_len).encode(&mut rom_header);
+    leb_u32(rom.stored_len).encode(&mut rom_header);
     for part in [&module[..], &header, outline.segments, &rom_header] {
         out.write_all(part).map_err(SealError::Write)?;
     }
-    copy_rom(rom, rom_len, out)
+    copy_rom(rom, out)
 }
 
 /// Checked by [`Outline::sealed_data_len`] before anything is written.
@@ -112,23 +128,27 @@ fn encoded_len(value: u32) -> u64 {
     bytes.len() as u64
 }
 
-fn copy_rom(mut rom: impl Read, rom_len: u64, out: &mut impl Write) -> Result<(), SealError> {
+fn copy_rom(rom: &StoredRom, out: &mut impl Write) -> Result<(), SealError> {
     const PIECE: usize = 1 << 20;
+    let expected = rom.stored_len;
     let mut buffer = vec![0; PIECE];
     let mut found = 0;
     loop {
-        let len = match rom.read(&mut buffer) {
+        let len = match rom.file.read_at(&mut buffer, found) {
             Ok(len) => len,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(SealError::ReadRom(error)),
         };
+        if found == 0 && buffer[..len].starts_with(&MAGIC) != rom.packed {
+            return Err(SealError::Ambiguous);
+        }
         found += len as u64;
-        if found > rom_len || len == 0 {
+        if found > expected || len == 0 {
             break;
         }
         out.write_all(&buffer[..len]).map_err(SealError::Write)?;
     }
-    if found == rom_len { Ok(()) } else { Err(SealError::RomLength { found, expected: rom_len }) }
+    if found == expected { Ok(()) } else { Err(SealError::RomLength { found, expected }) }
 }
 
 /// What must be known of a module before the first section is written.
@@ -136,6 +156,8 @@ struct Outline<'a> {
     imports: Vec<Import<'a>>,
     /// For each imported function, in order: its type index, and what it is if it goes.
     functions: Vec<(u32, Option<BuildImport>)>,
+    /// Length of the memory in bytes.
+    memory_len: u64,
     data_count: u32,
     /// The data section without its count.
     segments: &'a [u8],
@@ -145,6 +167,7 @@ impl<'a> Outline<'a> {
     fn read(wasm: &'a [u8]) -> Result<Self, SealError> {
         let mut types: Vec<FuncType> = Vec::new();
         let mut imports = Vec::new();
+        let mut memory_len = 0;
         let mut data = None;
         for payload in Parser::new(0).parse_all(wasm) {
             match payload? {
@@ -153,6 +176,11 @@ impl<'a> Outline<'a> {
                 }
                 Payload::ImportSection(section) => {
                     imports = section.into_imports().collect::<Result<_, _>>()?;
+                }
+                Payload::MemorySection(section) => {
+                    for memory in section {
+                        memory_len = memory?.initial.saturating_mul(WASM_PAGE);
+                    }
                 }
                 Payload::DataSection(section) => {
                     let mut reader = BinaryReader::new(&wasm[section.range()], 0);
@@ -165,17 +193,18 @@ impl<'a> Outline<'a> {
         let functions = imported_functions(&imports, &types)?;
         let (data_count, segments) =
             data.ok_or_else(|| SealError::Module("it has no data section".into()))?;
-        Ok(Self { imports, functions, data_count, segments })
+        Ok(Self { imports, functions, memory_len, data_count, segments })
     }
 
     /// Length of the data section with the rootfs in it, without its header.
-    fn sealed_data_len(&self, rom_len: u64) -> Result<u32, SealError> {
-        let image = self.segments.len() as u64;
+    fn sealed_data_len(&self, rom: &StoredRom) -> Result<u32, SealError> {
+        let (memory, rom_len, packed) = (self.memory_len, rom.stored_len, rom.packed);
         let counts = encoded_len(self.data_count + 1) + 1 + encoded_len(leb_u32(rom_len));
-        let total = image.checked_add(counts).and_then(|sum| sum.checked_add(rom_len));
-        total
-            .and_then(|total| u32::try_from(total).ok())
-            .ok_or(SealError::TooLarge { rom: rom_len, image })
+        let section = (self.segments.len() as u64 + counts).saturating_add(rom_len);
+        match u32::try_from(section) {
+            Ok(section) if memory.saturating_add(rom_len) <= MAX_DATA => Ok(section),
+            _ => Err(SealError::TooLarge { rom: rom_len, memory, packed }),
+        }
     }
 
     fn kept(&self) -> usize {

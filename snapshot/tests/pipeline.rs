@@ -4,14 +4,28 @@ mod common;
 
 use common::{BOOT, Bench, MEMORY_BYTES, ROOTFS, RUN, emulator, sections};
 use lithify_control::Overrides;
+use lithify_rom::{Compression, PackError};
 use lithify_runner::{Artifact, End, RunOptions, Streams, run, run_until_freeze};
-use lithify_snapshot::{CheckError, FreezeError, Frozen, SealError, check, inspect, save, seal};
+use lithify_snapshot::{
+    CheckError, FreezeError, Frozen, SealError, StoredRom, check, inspect, save, seal,
+};
 use std::fs::{self, File};
-use std::io::{Cursor, Read, Seek};
+use std::io::{Cursor, Read, Seek, Write};
+
+/// `rom` to seal, said to be `len` bytes long.
+fn stored(rom: &[u8], len: u64, compression: Compression) -> Result<StoredRom, PackError> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(rom).unwrap();
+    StoredRom::new(file, len, compression, &std::env::temp_dir())
+}
+
+fn plain(rom: &[u8], len: u64) -> StoredRom {
+    stored(rom, len, Compression::None).unwrap()
+}
 
 fn sealed(frozen: &Frozen, rom: &[u8]) -> Vec<u8> {
     let mut artifact = Vec::new();
-    seal(frozen, rom, rom.len() as u64, &sections(), &mut artifact).unwrap();
+    seal(frozen, &plain(rom, rom.len() as u64), &sections(), &mut artifact).unwrap();
     artifact
 }
 
@@ -109,6 +123,34 @@ fn run_that_stands_still_is_saved_and_goes_on_as_often_as_one_likes() {
     }
 }
 
+/// A rootfs image of some chunks that starts like the small one.
+fn large_rootfs() -> Vec<u8> {
+    let pattern = (0..300_000_u32).map(|i| (i / 5 ^ i >> 9) as u8);
+    ROOTFS.iter().copied().chain(pattern).collect()
+}
+
+#[test]
+fn packed_artifact_shows_its_chunks_and_is_unpacked_by_the_compiler() {
+    let bench = Bench::new();
+    let frozen = bench.freeze(emulator(BOOT, RUN)).unwrap();
+    let rom = large_rootfs();
+    let engine = &bench.engine;
+    let plain = sealed(&frozen, &rom);
+    for compression in [Compression::Lz4, Compression::Zstd(3)] {
+        let stored = stored(&rom, rom.len() as u64, compression).unwrap();
+        let mut artifact = Vec::new();
+        seal(&frozen, &stored, &sections(), &mut artifact).unwrap();
+        wasmparser::validate(&artifact).unwrap();
+        let report = inspect(Cursor::new(&artifact), artifact.len() as u64).unwrap();
+        assert_eq!((report.rom.raw, report.rom.chunks), (rom.len() as u64, Some(5)));
+        assert_eq!(report.rom.compression, compression.to_string().split(':').next());
+        assert_eq!(report.rom.stored, report.sizes.rom);
+        assert!(report.rom.stored < report.rom.raw / 2, "{:?}", report.rom);
+        assert_eq!(check(&report), Ok(()));
+        assert!(engine.compile(&artifact).unwrap() == engine.compile(&plain).unwrap());
+    }
+}
+
 #[test]
 fn damaged_artifact_is_not_saved() {
     let bench = Bench::new();
@@ -120,6 +162,33 @@ fn damaged_artifact_is_not_saved() {
         let message = error.to_string();
         assert!(message.starts_with("the artifact that runs cannot be read again: "), "{message}");
     }
+}
+
+#[test]
+fn damaged_packed_rom_is_answered() {
+    let bench = Bench::new();
+    let frozen = bench.freeze(emulator(BOOT, RUN)).unwrap();
+    let rom = large_rootfs();
+    let stored = stored(&rom, rom.len() as u64, Compression::Lz4).unwrap();
+    let mut artifact = Vec::new();
+    seal(&frozen, &stored, &sections(), &mut artifact).unwrap();
+    let at = artifact.windows(8).rposition(|bytes| bytes == lithify_rom::MAGIC).unwrap();
+    for (offset, expected) in
+        [(8, "unknown codec"), (24, "not as long as its segment"), (35, "chunk 0"), (60, "chunk 0")]
+    {
+        let mut damaged = artifact.clone();
+        damaged[at + offset] ^= 0x7f;
+        let message = bench.engine.compile(&damaged).unwrap_err().to_string();
+        assert!(message.contains(expected), "{offset}: {message}");
+    }
+}
+
+#[test]
+fn image_that_looks_packed_is_refused() {
+    let bench = Bench::new();
+    let frozen = bench.freeze(emulator(BOOT, RUN)).unwrap();
+    let error = seal(&frozen, &plain(b"LITHROM1", 8), &sections(), &mut Vec::new()).unwrap_err();
+    assert!(matches!(error, SealError::Ambiguous), "{error}");
 }
 
 #[test]
@@ -233,7 +302,8 @@ fn rootfs_that_is_not_as_long_as_announced_is_an_error() {
     let bench = Bench::new();
     let frozen = bench.freeze(emulator(BOOT, RUN)).unwrap();
     for announced in [ROOTFS.len() as u64 - 1, ROOTFS.len() as u64 + 1] {
-        let error = seal(&frozen, ROOTFS, announced, &sections(), &mut Vec::new()).unwrap_err();
+        let rom = plain(ROOTFS, announced);
+        let error = seal(&frozen, &rom, &sections(), &mut Vec::new()).unwrap_err();
         assert!(matches!(error, SealError::RomLength { .. }), "{error}");
     }
 }
@@ -244,7 +314,7 @@ fn rootfs_beyond_the_format_is_refused_before_anything_is_written() {
     let frozen = bench.freeze(emulator(BOOT, RUN)).unwrap();
     for len in [u64::from(u32::MAX), 4 << 30, u64::MAX] {
         let mut out = Vec::new();
-        let error = seal(&frozen, &[][..], len, &sections(), &mut out).unwrap_err();
+        let error = seal(&frozen, &plain(&[], len), &sections(), &mut out).unwrap_err();
         assert!(matches!(error, SealError::TooLarge { .. }), "{error}");
         assert!(out.is_empty());
     }
@@ -255,7 +325,7 @@ fn full_disk_is_reported_as_such() {
     let bench = Bench::new();
     let frozen = bench.freeze(emulator(BOOT, RUN)).unwrap();
     let mut small = [0; 64];
-    let error = seal(&frozen, ROOTFS, 24, &sections(), &mut &mut small[..]).unwrap_err();
+    let error = seal(&frozen, &plain(ROOTFS, 24), &sections(), &mut &mut small[..]).unwrap_err();
     assert!(matches!(error, SealError::Write(_)), "{error}");
 }
 

@@ -9,10 +9,11 @@ use crate::progress::Progress;
 use lithify_builder::Built;
 use lithify_control::{BootConfig, ENTROPY_SEED_LEN, ImageProcess, Profile};
 use lithify_image::{BlobWriter, Digest, Hasher, ImageConfig, Record, Store};
+use lithify_rom::Compression;
 use lithify_rootfs::{SquashfsOptions, write_squashfs};
 use lithify_runner::{CompiledCache, Engine};
 use lithify_snapshot::{
-    Frozen, Machine, Manifest, Sections, Selection, check, freeze, seal, train,
+    Frozen, Machine, Manifest, Sections, Selection, StoredRom, check, freeze, seal, train,
 };
 use std::fmt::Display;
 use std::fs::File;
@@ -71,6 +72,7 @@ impl Parts<'_> {
             ARCHITECTURE,
             self.args.memory,
             self.args.kernel_args,
+            self.args.compress.to_string(),
             self.epoch_seconds,
             self.boot.digests(),
             Digest::of(&self.config.to_json()),
@@ -97,7 +99,8 @@ impl Parts<'_> {
             freeze(&engine, &cache, machine, log).map_err(CliError::build)
         })?;
         progress.step("artifact", |_| {
-            let written = write_sealed(store, &frozen, &rootfs, &self.sections(&rootfs));
+            let rom = rootfs.stored(self.args.compress, store)?;
+            let written = write_sealed(store, &frozen, &rom, &self.sections(&rootfs));
             written.map_err(|error| error.about("cannot write the artifact"))
         })
     }
@@ -217,20 +220,23 @@ impl Rootfs {
         let len = io::copy(&mut file, &mut hasher).map_err(|error| failed(&error))?;
         Ok(Self { file, digest: hasher.finish(), len })
     }
+
+    fn stored(&self, compression: Compression, store: &Store) -> Result<StoredRom, CliError> {
+        let image = self.file.try_clone().map_err(CliError::build)?;
+        StoredRom::new(image, self.len, compression, store.temporary()).map_err(CliError::build)
+    }
 }
 
 /// Writes the artifact into the store, and checks what was written.
 fn write_sealed(
     store: &Store,
     frozen: &Frozen,
-    rootfs: &Rootfs,
+    rom: &StoredRom,
     sections: &Sections,
 ) -> Result<Artifact, CliError> {
-    let mut rom = &rootfs.file;
-    rom.rewind().map_err(CliError::build)?;
     let writer = store.writer().map_err(CliError::build)?;
     let mut out = BufWriter::with_capacity(BUFFER, writer);
-    seal(frozen, rom, rootfs.len, sections, &mut out).map_err(CliError::build)?;
+    seal(frozen, rom, sections, &mut out).map_err(CliError::build)?;
     out.flush().map_err(CliError::build)?;
     let writer: BlobWriter = out.into_inner().map_err(CliError::build)?;
     let (digest, len) = writer.commit(None).map_err(CliError::build)?;
