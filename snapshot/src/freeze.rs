@@ -39,6 +39,21 @@ pub struct Machine {
     pub translate: Option<Selection>,
 }
 
+impl Machine {
+    /// The same machine once more.
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            emulator: self.emulator.clone(),
+            kernel: self.kernel.clone(),
+            initramfs: self.initramfs.clone(),
+            config: self.config.clone(),
+            rootfs: self.rootfs.try_clone()?,
+            awaited_line: None,
+            translate: None,
+        })
+    }
+}
+
 /// Looks for one line of output.
 pub struct LineTest(Box<IsMet>);
 
@@ -168,6 +183,7 @@ pub fn freeze(
     let mut wizer = Wizer::new();
     wizer.init_func(INITIALIZE);
     let (context, instrumented) = wizer.instrument(&wasm).map_err(emulator)?;
+    let footprint = rehearse(engine, cache, &instrumented, &machine)?;
     let (mut store, instance) = load(engine, cache, &instrumented, machine, log)?;
     let outcome = boot(&mut store, &instance)?;
     if let Some(call) = store.data().touched() {
@@ -186,9 +202,29 @@ pub fn freeze(
         }
         None => Vec::new(),
     };
+    Emulator { store: &mut store, instance }.settle(&footprint).map_err(unfit)?;
     let mut state = Booted { store: &mut store, instance };
     let frozen = complete(wizer.snapshot(&context, &mut state)).map_err(emulator)?;
     append(&frozen, place, &functions).map(Frozen).map_err(unfit)
+}
+
+/// What a start of `machine` will use; nothing is known of one that boots no further than it must,
+/// or whose program runs when it is frozen.
+fn rehearse(
+    engine: &Engine,
+    cache: &CompiledCache,
+    instrumented: &[u8],
+    machine: &Machine,
+) -> Result<Vec<u8>, FreezeError> {
+    if machine.config.warm.is_some() {
+        return Ok(Vec::new());
+    }
+    let machine = machine.try_clone().map_err(FreezeError::Rootfs)?;
+    let (mut store, instance) = load(engine, cache, instrumented, machine, |_: &[u8]| {})?;
+    match start_reactor(&mut store, &instance)? {
+        Ok(()) => Ok(Emulator { store: &mut store, instance }.rehearse().unwrap_or_default()),
+        Err(error) => Err(emulator(error)),
+    }
 }
 
 /// Boots `machine`, runs its program until it ends, waits for something from outside or has executed

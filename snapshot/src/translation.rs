@@ -63,6 +63,30 @@ impl Emulator<'_> {
             .ok_or(LinkError::NoMemory { at })
     }
 
+    /// Whether it has export `name`: an emulator may do without what only makes starts faster.
+    fn offers(&mut self, name: &str) -> bool {
+        self.instance.get_func(&mut *self.store, name).is_some()
+    }
+
+    /// Boots and rehearses a start; returns what that used, nothing if the machine did not come up.
+    pub(crate) fn rehearse(&mut self) -> Result<Vec<u8>, LinkError> {
+        if !self.offers("lithify_rehearse") {
+            return Ok(Vec::new());
+        }
+        let place: u64 = self.call("lithify_rehearse", ())?;
+        Ok(self.memory(place >> 32, place as u32 as usize)?.to_vec())
+    }
+
+    /// Makes the booted machine small, with what `footprint` names at hand.
+    pub(crate) fn settle(&mut self, footprint: &[u8]) -> Result<(), LinkError> {
+        if !self.offers("lithify_settle") {
+            return Ok(());
+        }
+        let at: u32 = self.call("lithify_table", footprint.len() as u32)?;
+        self.memory(u64::from(at), footprint.len())?.copy_from_slice(footprint);
+        self.call("lithify_settle", ())
+    }
+
     /// Boots, trains, and returns what was counted; `None` if the machine did not come up.
     pub(crate) fn profile(&mut self, max_instructions: u64) -> Result<Option<Profile>, LinkError> {
         let place: u64 = self.call("lithify_profile", max_instructions)?;

@@ -48,12 +48,6 @@ impl Arena {
         }
         self.used = self.used.min(len);
     }
-
-    /// Takes over the memory of another arena, whose slots nobody uses any more.
-    pub(crate) fn inherit(&mut self, mut other: Self) {
-        other.truncate(0);
-        self.chunks.append(&mut other.chunks);
-    }
 }
 
 /// Fresh linear memory is zero by definition; an allocator would write the zeros once more and

@@ -18,9 +18,9 @@ pub struct Footprint {
 }
 
 impl Machine {
-    /// Ends a copy of `frozen`: returns what it has used, and leaves its memory to `heir`.
+    /// What this copy of `frozen` has used.
     #[must_use]
-    pub fn retire(mut self, frozen: &Frozen, heir: &mut Self) -> Footprint {
+    pub fn footprint(&mut self, frozen: &Frozen) -> Footprint {
         let ram = &mut self.core.ram;
         let (mut pages, code): (Vec<_>, Vec<_>) =
             ram.owners().iter().partition(|&&page| !ram.has_code(page as usize));
@@ -29,7 +29,47 @@ impl Machine {
         blocks.retain(|address| {
             ram.page_index(*address).is_some_and(|index| frozen.holds(index, ram.bytes(index)))
         });
-        heir.core.ram.inherit(self.core.ram);
         Footprint { pages, blocks }
+    }
+}
+
+impl Footprint {
+    /// As bytes, for an equal machine in another instance of the program: the number of pages, the
+    /// pages, the blocks, little-endian.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = (self.pages.len() as u32).to_le_bytes().to_vec();
+        self.pages.iter().for_each(|page| bytes.extend(page.to_le_bytes()));
+        self.blocks.iter().for_each(|block| bytes.extend(block.to_le_bytes()));
+        bytes
+    }
+
+    /// What [`encode`](Self::encode) wrote; `None` if it is cut off.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (len, rest) = bytes.split_first_chunk()?;
+        let len = u32::from_le_bytes(*len) as usize;
+        let (pages, blocks) = rest.split_at_checked(len.checked_mul(size_of::<u32>())?)?;
+        let (pages, _) = pages.as_chunks();
+        let (blocks, cut) = blocks.as_chunks();
+        cut.is_empty().then(|| Self {
+            pages: pages.iter().copied().map(u32::from_le_bytes).collect(),
+            blocks: blocks.iter().copied().map(u64::from_le_bytes).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn footprints_survive_their_encoding() {
+        let footprint = Footprint { pages: vec![7, 1, 900], blocks: vec![0x8020_0000, 0x8765_4322] };
+        let bytes = footprint.encode();
+        assert_eq!(Footprint::decode(&bytes).as_ref(), Some(&footprint));
+        for cut in [0, 3, 10, bytes.len() - 1] {
+            assert_eq!(Footprint::decode(&bytes[..cut]), None, "{cut} bytes");
+        }
     }
 }

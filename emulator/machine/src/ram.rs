@@ -266,7 +266,9 @@ impl Ram {
         let mut kept = self.take_slots();
         let mut ranks = vec![u32::MAX; self.pages.len()];
         for (rank, page) in first.iter().enumerate() {
-            ranks[*page as usize] = rank as u32;
+            if let Some(place) = ranks.get_mut(*page as usize) {
+                *place = rank as u32;
+            }
         }
         kept.sort_unstable_by_key(|kept| (ranks[kept.page as usize], kept.page));
         wipe(ranks, |rank| *rank = 0);
@@ -324,13 +326,6 @@ impl Ram {
             }
         }
         wipe(places, |place| *place = 0);
-    }
-}
-
-impl Ram {
-    /// Takes over the memory of RAM that is no more.
-    pub(crate) fn inherit(&mut self, other: Self) {
-        self.arena.inherit(other.arena);
     }
 }
 

@@ -68,7 +68,7 @@ thread_local! {
 #[unsafe(export_name = "wizer-initialize")]
 pub extern "C" fn initialize() {
     match boot::boot(boot::Counting::Off) {
-        Ok(frozen) => keep(frozen),
+        Ok(frozen) => FROZEN.set(Some(frozen)),
         Err(why) => {
             imports::boot_log(format!("{}{why}\n", why.prefix()).as_bytes());
             std::process::abort();
@@ -86,15 +86,9 @@ pub extern "C" fn start() {
     };
     match run::run(frozen) {
         run::End::Exit(code) => wasi::exit(code),
-        run::End::Frozen(frozen) => keep(*frozen),
+        run::End::Frozen(frozen) => {
+            FROZEN.set(Some(*frozen));
+            rehearsal::settle();
+        }
     }
-}
-
-/// What is in memory when the export returns is what the artifact holds.
-fn keep(mut frozen: Frozen) {
-    let used = rehearsal::footprint(&mut frozen);
-    frozen.machine.compact(&used);
-    drop(used);
-    scrub::free_memory();
-    FROZEN.set(Some(frozen));
 }

@@ -1,9 +1,10 @@
-//! A start before the freeze, by a copy of the machine, so that what every start uses lies ready in
-//! the artifact: see [`lithify_machine::Footprint`].
+//! A start before the freeze, so that what every start uses lies ready in the artifact: see
+//! [`lithify_machine::Footprint`].
 //!
-//! The copy goes the way of a start without overrides: init thaws and starts the image's program.
-//! Nothing of it remains but the list of what it has used. What it prints is dropped, its
-//! input is at its end, and its clock and randomness are made up, so that equal builds stay equal.
+//! The build rehearses in an instance that it then throws away. A copy of the booted machine goes
+//! the way of a start without overrides: init thaws and starts the image's program. What it prints
+//! is dropped, its input is at its end, and its clock and randomness are made up, so that equal
+//! builds stay equal. Only the list of what the copy has used gets into the instance that is frozen.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -14,7 +15,8 @@ use lithify_machine::{Footprint, GENERATION_ID_LEN, Hosts, Machine, Status};
 
 use crate::bindings::{Randomness, number};
 use crate::session::{Progress, Session};
-use crate::{Frozen, Stage, request};
+use crate::translation::{self, hand_over};
+use crate::{Frozen, boot, imports, request, scrub};
 
 /// What a start does first matters; a program that computes on would only fill the list.
 const MAX_INSTRUCTIONS: u64 = 100_000_000;
@@ -22,11 +24,31 @@ const MAX_INSTRUCTIONS: u64 = 100_000_000;
 /// The made-up clock goes on by this at every look.
 const TICK_NS: u64 = 1000;
 
-/// What a start of the frozen machine uses; nothing if its program runs already.
-pub(crate) fn footprint(frozen: &mut Frozen) -> Footprint {
-    if frozen.stage != Stage::Empty {
-        return Footprint::default();
+/// Boots and rehearses; returns address and length of the encoded footprint, the address in the
+/// upper half. 0 if the guest did not come up, which was then said.
+#[unsafe(export_name = "lithify_rehearse")]
+pub(crate) extern "C" fn rehearse() -> u64 {
+    match boot::boot(boot::Counting::Off) {
+        Ok(frozen) => hand_over(footprint(&frozen).encode()),
+        Err(why) => {
+            imports::boot_log(format!("{}{why}\n", why.prefix()).as_bytes());
+            0
+        }
     }
+}
+
+/// Makes the booted machine small, with what the footprint in the [buffer](translation::table)
+/// names at hand.
+#[unsafe(export_name = "lithify_settle")]
+pub(crate) extern "C" fn settle() {
+    let used = Footprint::decode(&translation::take_buffer()).unwrap_or_default();
+    translation::with_machine(|machine| machine.compact(&used));
+    drop(used);
+    scrub::free_memory();
+}
+
+/// What a start of the booted machine uses.
+fn footprint(frozen: &Frozen) -> Footprint {
     let still = frozen.machine.freeze();
     let session = Session::new();
     let clock = MadeUpClock::default();
@@ -40,7 +62,7 @@ pub(crate) fn footprint(frozen: &mut Frozen) -> Footprint {
     let mut copy = still.thaw(hosts, Box::new(clock.clone()), [0x5a; GENERATION_ID_LEN]);
     session.send(&Frame::Start(start(frozen)));
     run(&mut copy, &session, &clock);
-    copy.retire(&still, &mut frozen.machine)
+    copy.footprint(&still)
 }
 
 fn made_up_randomness() -> Randomness {

@@ -13,7 +13,7 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-fn with_machine<R>(body: impl FnOnce(&mut Machine) -> R) -> Option<R> {
+pub(crate) fn with_machine<R>(body: impl FnOnce(&mut Machine) -> R) -> Option<R> {
     FROZEN.with_borrow_mut(|frozen| frozen.as_mut().map(|frozen| body(&mut frozen.machine)))
 }
 
@@ -29,6 +29,17 @@ pub(crate) extern "C" fn layout(word: u32) -> u32 {
 pub(crate) extern "C" fn table(len: u32) -> *mut u8 {
     BUFFER.set(vec![0; len as usize]);
     BUFFER.with_borrow_mut(Vec::as_mut_ptr)
+}
+
+/// What the build has put there.
+pub(crate) fn take_buffer() -> Vec<u8> {
+    BUFFER.take()
+}
+
+/// Lets the build take `bytes`: their address in the upper half, their length.
+pub(crate) fn hand_over(bytes: Vec<u8>) -> u64 {
+    BUFFER.set(bytes);
+    BUFFER.with_borrow(|bytes| (bytes.as_ptr() as u64) << 32 | bytes.len() as u64)
 }
 
 /// Makes the machine use the table; returns 0 if it is damaged.
@@ -68,10 +79,7 @@ pub(crate) extern "C" fn profile(max_instructions: u64) -> u64 {
         frozen.machine
     });
     match machine {
-        Ok(mut machine) => {
-            BUFFER.set(encode(machine.block_counts()));
-            BUFFER.with_borrow(|bytes| (bytes.as_ptr() as u64) << 32 | bytes.len() as u64)
-        }
+        Ok(mut machine) => hand_over(encode(machine.block_counts())),
         Err(why) => {
             imports::boot_log(format!("{}{why}\n", why.prefix()).as_bytes());
             0
