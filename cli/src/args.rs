@@ -212,6 +212,9 @@ pub(crate) struct RunArgs {
     /// Print the kernel's messages to standard error
     #[arg(long)]
     pub(crate) kernel_log: bool,
+    /// Print to standard error at the end how many instructions ran, and how many of them translated
+    #[arg(long)]
+    pub(crate) stats: bool,
     /// Accepted for docker's sake: nothing of a run is ever kept
     #[arg(long, hide = true)]
     pub(crate) rm: bool,

@@ -137,6 +137,7 @@ fn overrides(args: &RunArgs) -> Overrides {
         user: bytes(&args.user),
         hostname: bytes(&args.hostname),
         kernel_log: args.kernel_log,
+        statistics: args.stats,
         ..Overrides::default()
     }
 }

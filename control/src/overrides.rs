@@ -20,6 +20,8 @@ pub struct Overrides {
     pub hosts: Vec<u8>,
     /// Print the kernel's messages to standard error.
     pub kernel_log: bool,
+    /// Say at the end on standard error how many instructions were executed, and how.
+    pub statistics: bool,
     /// `--tty`: the container gets a terminal, of this size at first.
     pub terminal: Option<WindowSize>,
     /// `--save-on`: when the container is to stand still, so that the machine can be kept.
@@ -44,6 +46,7 @@ impl Overrides {
             .option(self.hostname.as_deref())
             .bytes(&self.hosts)
             .bool(self.kernel_log)
+            .bool(self.statistics)
             .each(self.terminal.as_slice(), WindowSize::encode)
             .each(self.freeze_at.as_slice(), Readiness::encode)
             .finish()
@@ -62,6 +65,7 @@ impl Overrides {
             hostname: from.option()?,
             hosts: from.bytes()?,
             kernel_log: from.bool()?,
+            statistics: from.bool()?,
             terminal: from.each(WindowSize::decode)?.pop(),
             freeze_at: from.each(Readiness::decode)?.pop(),
         };

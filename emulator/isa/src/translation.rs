@@ -37,8 +37,19 @@ pub const TLB_WRITE: usize = 8;
 /// Offset of the `u32` to add, wrapping, to a virtual address's low half for the host address.
 pub const TLB_ADDEND: usize = 16;
 
-/// Entries of the jump cache, direct-mapped by `pc >> 1`.
+/// Entries of the jump cache, direct-mapped by [`jump_index`].
 pub const JUMP_ENTRIES: usize = 4096;
+/// How far the program counter is shifted before it is folded into itself: one page's code has
+/// places of its own, and so have the starts of many pages.
+pub const JUMP_FOLD: i64 = 11;
+
+/// The place of `pc` in the jump cache.
+#[must_use]
+#[inline(always)]
+pub const fn jump_index(pc: u64) -> usize {
+    ((pc ^ pc >> JUMP_FOLD) >> 1) as usize % JUMP_ENTRIES
+}
+
 /// Bytes of an entry.
 pub const JUMP_ENTRY_SIZE: usize = 32;
 /// Offset of the `u64` key: the program counter, with the bit at [`Layout::view`] in its lowest.

@@ -156,7 +156,7 @@ impl Hart {
     /// Instructions that translated code has retired.
     #[must_use]
     pub fn translated_instructions(&self) -> u64 {
-        self.0.translated
+        self.0.translated.instructions
     }
 }
 

@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::mem::offset_of;
 
 use lithify_isa::translation::{
-    JUMP_ENTRIES, JUMP_ENTRY, JUMP_ENTRY_SIZE, JUMP_FUNCTION, JUMP_GENERATION, JUMP_KEY,
+    JUMP_ENTRIES, JUMP_ENTRY, JUMP_ENTRY_SIZE, JUMP_FUNCTION, JUMP_GENERATION, JUMP_KEY, jump_index,
 };
 use lithify_isa::{Op, OpCode};
 
@@ -232,7 +232,7 @@ impl CodeCache {
     /// The block at virtual address `pc`, if it ran since the last change of the address space.
     #[inline(always)]
     pub(crate) fn jump(&self, pc: u64) -> Option<&Jump> {
-        let jump = &self.jumps[(pc >> 1) as usize % JUMP_ENTRIES];
+        let jump = &self.jumps[jump_index(pc)];
         let hit = jump.key == pc | self.view && jump.generation == self.generation;
         hit.then_some(jump)
     }
@@ -244,7 +244,7 @@ impl CodeCache {
         let first = unsafe { &*steps };
         let translated = first.code == Code::Translated;
         let (function, entry) = if translated { first.operands() } else { (0, 0) };
-        self.jumps[(pc >> 1) as usize % JUMP_ENTRIES] =
+        self.jumps[jump_index(pc)] =
             Jump { key, generation: self.generation, function, entry, block, steps };
     }
 

@@ -53,6 +53,15 @@ pub enum Halt {
     Failure,
 }
 
+/// What translated code has done since the machine exists.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Translated {
+    /// Instructions that it has retired.
+    pub instructions: u64,
+    /// How often the interpreter has called it.
+    pub calls: u64,
+}
+
 /// Slots of a register file: any `u8` numbers one, so no access needs a check.
 pub(crate) const SLOTS: usize = 256;
 
@@ -70,7 +79,8 @@ pub(crate) struct Core<A: Arch> {
     /// Whether float instructions may run without asking [`Arch::prepare_float`].
     pub(crate) float_ready: bool,
     pub(crate) pc: u64,
-    /// Host address of the last load-reserved: a guest page has one slot, for ever.
+    /// Host address of the last load-reserved: that of a guest page changes in
+    /// [`compact`](Self::compact) alone.
     pub(crate) reservation: u64,
     pub(crate) tlb: Tlb,
     pub(crate) ram: Ram,
@@ -89,8 +99,8 @@ pub(crate) struct Core<A: Arch> {
     call: Option<Call>,
     /// Translated functions on the host's stack.
     depth: u32,
-    /// Instructions that translated code has retired.
-    pub(crate) translated: u64,
+    /// What translated code has done.
+    pub(crate) translated: Translated,
 }
 
 /// Address in linear memory; cut off on hosts with longer ones, where nothing is translated.
@@ -120,7 +130,7 @@ impl<A: Arch> Core<A> {
             pause: None,
             call: None,
             depth: 0,
-            translated: 0,
+            translated: Translated::default(),
         }
     }
 
@@ -205,11 +215,17 @@ impl<A: Arch> Core<A> {
         A::enter_trap(self, trap, pc);
     }
 
-    /// Looks up translated code in `table` from now on, and calls it by `call`.
+    /// Looks up translated code in `table` from now on, and calls it by `call`. What is decoded is
+    /// decoded anew, with the entries to translated code.
     pub(crate) fn translate(&mut self, table: Translations, call: Call) {
         self.call = Some(call);
+        let blocks = self.code.addresses();
         for page in self.code.translate(table) {
             self.ram.set_code(page, false);
+        }
+        for address in blocks {
+            // As in `compact`.
+            let _ = self.decode(address, address);
         }
     }
 
@@ -299,6 +315,8 @@ impl<A: Arch> Core<A> {
 
     /// Lays RAM out densely, and leaves no code decoded but that of `used`.
     pub(crate) fn compact(&mut self, used: &Footprint) {
+        // It names a host address.
+        self.reservation = NO_RESERVATION;
         self.tlb.flush();
         for page in self.code.release() {
             self.ram.set_code(page, false);

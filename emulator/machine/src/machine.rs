@@ -8,7 +8,7 @@ use crate::arch::riscv64::Riscv64;
 use crate::arch::riscv64::board::Board;
 use crate::arch::riscv64::platform::RAM_BASE;
 use crate::boot::{self, BootError, Kernel};
-use crate::core::{Core, Halt, Pause};
+use crate::core::{Core, Halt, Pause, Translated};
 use crate::devices::GENERATION_ID_LEN;
 use crate::footprint::Footprint;
 use crate::host;
@@ -246,9 +246,9 @@ impl Machine {
         self.core.code.counters().map_or(Vec::new(), |counters| counters.pages())
     }
 
-    /// Instructions that translated code has retired.
+    /// What translated code has done.
     #[must_use]
-    pub fn translated_instructions(&self) -> u64 {
+    pub fn translated(&self) -> Translated {
         self.core.translated
     }
 

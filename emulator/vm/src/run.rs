@@ -2,7 +2,7 @@
 
 use lithify_control::wire::WireError;
 use lithify_control::{Frame, Overrides, exit_code};
-use lithify_machine::{GENERATION_ID_LEN, Halt, Machine, Status};
+use lithify_machine::{GENERATION_ID_LEN, Halt, Machine, Status, Translated};
 
 use crate::bindings::{Messages, Randomness, Streams, WasiClock, number};
 use crate::events::Events;
@@ -55,17 +55,35 @@ pub(crate) fn run(frozen: Frozen) -> End {
 }
 
 fn run_with(mut frozen: Frozen, overrides: Result<Overrides, WireError>) -> End {
+    let statistics = overrides.as_ref().is_ok_and(|overrides| overrides.statistics);
+    let (before, translated) = (frozen.machine.instret(), frozen.machine.translated());
     let network = match thaw(&mut frozen, overrides) {
         Ok(network) => network,
         Err(error) => return End::Exit(fail(&error.to_string())),
     };
-    match carry(&mut frozen, Events::open(), network.as_ref()) {
+    let end = carry(&mut frozen, Events::open(), network.as_ref());
+    if statistics {
+        report_statistics(&frozen.machine, before, translated);
+    }
+    match end {
         Some(code) => End::Exit(code),
         None => {
             freeze(&mut frozen);
             End::Frozen(Box::new(frozen))
         }
     }
+}
+
+/// Tells what was executed since the thaw.
+fn report_statistics(machine: &Machine, before: u64, translated_before: Translated) {
+    let instructions = machine.instret() - before;
+    let Translated { instructions: all, calls } = machine.translated();
+    let translated = all - translated_before.instructions;
+    let percent = 100.0 * translated as f64 / instructions.max(1) as f64;
+    let calls = calls - translated_before.calls;
+    wasi::report(&format!(
+        "{instructions} instructions, {percent:.1} % of them translated, in {calls} calls"
+    ));
 }
 
 /// Joins the machine to this host, and tells the guest what it is to do.

@@ -402,7 +402,8 @@ impl<A: Arch> Core<A> {
         let before = self.budget;
         let (function, entry) = op.operands();
         self.pc = self.call_translated(function, page, entry);
-        self.translated = self.translated.wrapping_add((before - self.budget) as u64);
+        self.translated.instructions += (before - self.budget) as u64;
+        self.translated.calls += 1;
         if self.pc == pc && self.budget == before {
             // SAFETY: it is the first step of its block, not the last.
             return Some(unsafe { behind(op) });
