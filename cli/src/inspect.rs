@@ -70,6 +70,7 @@ fn as_text(report: &Report) -> String {
         ("Made by", plain(&manifest.tool)),
         ("Architecture", plain(&manifest.architecture)),
         ("Memory", bytes(manifest.memory_bytes)),
+        ("Program", if manifest.running { "runs already" } else { "starts" }.to_owned()),
         ("Entrypoint", shown(&config["Entrypoint"])),
         ("Cmd", shown(&config["Cmd"])),
         ("Env", shown(&config["Env"])),
