@@ -38,6 +38,15 @@ pub const ROOT_AT_START: &str = "root_at_start=1";
 /// it a socket for that, as `sd_notify(3)` expects.
 pub const LISTEN_FOR_NOTIFY: &str = "listen_for_notify=1";
 
+/// Words on the kernel's command line, each with a value, which tell init what to have in the page
+/// cache when the machine freezes.
+pub mod prefetch {
+    /// The image's program, as its config names it.
+    pub const PROGRAM: &str = "prefetch";
+    /// Folders to look for it in, as in `PATH`.
+    pub const PATH: &str = "prefetch_path";
+}
+
 /// Names of the virtio-console ports, as the guest reads them in
 /// `/sys/class/virtio-ports/*/name`, in port-number order.
 pub mod port {

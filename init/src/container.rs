@@ -10,7 +10,7 @@ use crate::program::{self, Program};
 use crate::readiness::NOTIFY_VARIABLE;
 use crate::renew::Devices;
 use crate::streams::TheirEnds;
-use crate::{capability, dev, freeze, host_mounts, identity, network};
+use crate::{capability, dev, freeze, host_mounts, identity, network, prefetch};
 use lithify_control::{Frame, Readiness, StartRequest, exit_code};
 use rustix::fs::{Gid, Mode, Uid};
 use rustix::io::Errno;
@@ -83,6 +83,7 @@ pub(crate) fn freeze(
     };
     let (prepared, mut files) = prepared().map_err(Failure::BeforeFreeze)?;
     reclaim.run().map_err(Failure::BeforeFreeze)?;
+    prefetch::program();
     let request = freeze::until_start(control).map_err(Failure::BeforeFreeze)?;
     thaw.renew(request.realtime_ns, request.entropy)?;
     identity::set_hostname(&request.hostname)?;

@@ -43,6 +43,7 @@ mod mounts;
 mod network;
 mod pauses;
 mod ports;
+mod prefetch;
 mod processes;
 mod program;
 mod readiness;

@@ -1,7 +1,9 @@
 //! First half: power on, run until init is ready.
 
 use lithify_control::wire::WireError;
-use lithify_control::{BootConfig, LISTEN_FOR_NOTIFY, Readiness, Warm, port};
+use lithify_control::{
+    BootConfig, ImageProcess, LISTEN_FOR_NOTIFY, Readiness, Warm, port, prefetch,
+};
 use lithify_machine::host::BootFile;
 use lithify_machine::{BootError, Halt, Hosts, Machine, Setup, Status};
 
@@ -10,7 +12,7 @@ use crate::imports::BootItem;
 use crate::rom::Rom;
 use crate::run::Handles;
 use crate::session::{Progress, Session};
-use crate::{Frozen, Stage, warm};
+use crate::{Frozen, Stage, request, warm};
 
 /// The kernel prints errors and worse: every line costs boot instructions, and what stops a boot is
 /// at least an error.
@@ -64,7 +66,8 @@ pub(crate) enum Counting {
 pub(crate) fn boot(counting: Counting) -> Result<Frozen, BootFailure> {
     let mut config = read_config()?;
     let extra = str::from_utf8(&config.kernel_args).map_err(|_| BootFailure::KernelArgs)?;
-    let extra = format!("{extra} {}", notify_args(config.warm.as_ref()));
+    let (notify, prefetch) = (notify_args(config.warm.as_ref()), prefetch_args(&config.process));
+    let extra = format!("{extra} {notify} {prefetch}");
     let session = Session::new();
     let handles = Handles {
         randomness: Randomness::seeded(config.entropy_seed),
@@ -101,6 +104,24 @@ pub(crate) fn boot(counting: Counting) -> Result<Frozen, BootFailure> {
         warm::start(&mut frozen, &warm)?;
     }
     Ok(frozen)
+}
+
+/// Longest value that is handed over: the kernel's command line has 1024 bytes.
+const MAX_WORD: usize = 256;
+
+/// Names the image's program, if that can be said in words of the command line.
+fn prefetch_args(process: &ImageProcess) -> String {
+    let plain = |word: &&[u8]| {
+        word.len() <= MAX_WORD && word.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'"')
+    };
+    let program = request::default_command(process).unwrap_or_default();
+    let Some(program) = program.first().map(Vec::as_slice).filter(plain) else {
+        return String::new();
+    };
+    let path = process.env.iter().find_map(|variable| variable.strip_prefix(b"PATH="));
+    let path = path.filter(plain).unwrap_or_default();
+    let [program, path] = [program, path].map(String::from_utf8_lossy);
+    format!("{}={program} {}={path}", prefetch::PROGRAM, prefetch::PATH)
 }
 
 fn notify_args(warm: Option<&Warm>) -> &'static str {
