@@ -215,17 +215,11 @@ impl<A: Arch> Core<A> {
         A::enter_trap(self, trap, pc);
     }
 
-    /// Looks up translated code in `table` from now on, and calls it by `call`. What is decoded is
-    /// decoded anew, with the entries to translated code.
+    /// Looks up translated code in `table` from now on, and calls it by `call`.
     pub(crate) fn translate(&mut self, table: Translations, call: Call) {
         self.call = Some(call);
-        let blocks = self.code.addresses();
         for page in self.code.translate(table) {
             self.ram.set_code(page, false);
-        }
-        for address in blocks {
-            // As in `compact`.
-            let _ = self.decode(address, address);
         }
     }
 

@@ -215,3 +215,73 @@ fn random_code_and_csrs_leave_a_legal_state() {
 fn random_code_and_csrs_leave_a_legal_state_twenty_thousand_times() {
     survive(ALL_MACHINES);
 }
+
+/// What a guest can see of a hart without paging.
+fn visible(core: &Core<Riscv64>) -> (u64, u64, Vec<u64>, u8) {
+    let registers = core.x[..32].iter().chain(&core.f[..32]).copied().collect();
+    (core.instret(), core.pc, registers, core.fflags.bits())
+}
+
+/// How a machine differs that must not differ.
+#[derive(Debug, Clone, Copy)]
+enum Variant {
+    /// Blocks are cut at each branch.
+    Counted,
+    /// All decoded code is dropped before some grants.
+    Forgetful,
+}
+
+fn grant(core: &mut Core<Riscv64>, instructions: u64) -> Pause {
+    core.poll_devices();
+    let now = core.now_ns();
+    core.arch.update_timer(now);
+    core.run(instructions)
+}
+
+/// Without paging: what a page table says is looked up when code is decoded.
+fn flat_machine(random: &mut Random) -> Core<Riscv64> {
+    let mut core = machine(random);
+    core.arch.satp = 0;
+    core.tlb.flush();
+    core.code.forget_jumps();
+    core
+}
+
+fn compare(number: u64, variant: Variant) {
+    let seed = SEED.wrapping_add(number << 32);
+    let [mut plain, mut other] = [(); 2].map(|()| flat_machine(&mut Random(seed)));
+    let mut random = Random(!seed);
+    if matches!(variant, Variant::Counted) {
+        other.count_blocks();
+    }
+    for grants in 0..200 {
+        if matches!(variant, Variant::Forgetful) && random.below(3) == 0 {
+            for page in other.code.flush() {
+                other.ram.set_code(page, false);
+            }
+        }
+        let instructions = 1 + random.below(50);
+        let pauses = [&mut plain, &mut other].map(|core| grant(core, instructions));
+        if plain.arch.satp != 0 || matches!(pauses[0], Pause::Halted(_)) {
+            return;
+        }
+        assert_eq!(pauses[0], pauses[1], "{number}, {variant:?}, grant {grants}");
+        assert_eq!(visible(&plain), visible(&other), "{number}, {variant:?}, grant {grants}");
+        if pauses[0] == Pause::Idle {
+            plain.time.skip(1_000_000);
+            other.time.skip(1_000_000);
+        }
+    }
+    for page in 0..PAGES as usize {
+        assert_eq!(plain.ram.bytes(page), other.ram.bytes(page), "{number}, page {page}");
+    }
+}
+
+#[test]
+fn stops_depend_on_the_instructions_alone() {
+    for number in 0..MACHINES {
+        for variant in [Variant::Counted, Variant::Forgetful] {
+            compare(number, variant);
+        }
+    }
+}
