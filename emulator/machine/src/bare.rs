@@ -89,7 +89,7 @@ impl Cpu<'_> {
         let found = (BASE..).step_by(PAGE_SIZE).find_map(|at| {
             let page = self.0.ram.page_index(at).expect("what is reserved is RAM");
             let offset = host.wrapping_sub(self.0.ram.bytes(page).as_ptr() as u64);
-            (offset < PAGE_SIZE as u64).then_some(at + offset)
+            (offset < PAGE_SIZE as u64).then(|| at + offset)
         });
         found.expect("the addresses end")
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lithify_isa::riscv64::{length, lift};
 use lithify_isa::translation::PAGE_SIZE;
-use lithify_isa::{Op, OpCode};
+use lithify_isa::{Op, OpCode, SINK};
 
 use crate::Page;
 
@@ -26,6 +26,14 @@ pub(crate) enum End {
     JumpRegister { op: Op },
     /// The interpreter executes the instruction there.
     Exit { at: Offset },
+}
+
+impl End {
+    /// Whether this is a jump that may lead anywhere in its own function, as those of a `switch` do. Returns
+    /// go through a link register.
+    pub(crate) fn is_computed_jump(&self) -> bool {
+        matches!(self, Self::JumpRegister { op } if op.rd == SINK && !is_link(op.rs1))
+    }
 }
 
 /// Instructions that are executed one after the other.
@@ -68,8 +76,7 @@ const fn is_link(register: u8) -> bool {
 /// Whether only the interpreter executes this.
 fn is_interpreted(code: OpCode) -> bool {
     use OpCode as C;
-    matches!(code, C::System | C::Illegal | C::Next | C::LrW | C::LrD | C::ScW | C::ScD)
-        || (C::FAddS..=C::FMvDX).contains(&code)
+    matches!(code, C::System | C::Illegal | C::Next) || crate::effects::is_float(code)
 }
 
 /// The instruction at byte `at` and its length, if it ends on the page.

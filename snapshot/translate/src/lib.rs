@@ -12,8 +12,10 @@
 //! - A function leaves the interpreter every instruction whose outcome it does not know exactly.
 
 mod blocks;
+mod effects;
 mod emit;
 mod graph;
+mod loops;
 mod region;
 mod select;
 mod transfer;

@@ -8,9 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::Entry;
 use crate::blocks::{BasicBlock, End, Offset};
+use crate::effects::Set;
 use crate::graph::{Flow, Node};
+use crate::{Entry, loops};
 
 /// A page's blocks and the functions they become.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct Region {
     pub(crate) dispatches: bool,
     /// For doors: instructions on the longest way from there to the next door or out.
     pub(crate) longest: Vec<u32>,
+    /// For loop heads: what to have in locals.
+    pub(crate) preloads: Vec<Set>,
 }
 
 impl<'a> PageCode<'a> {
@@ -61,6 +64,12 @@ impl<'a> PageCode<'a> {
     pub(crate) fn node(&self, region: &Region, offset: Offset) -> Option<Node> {
         let (number, node) = *self.places.get(&u16::try_from(offset).ok()?)?;
         std::ptr::eq(&raw const self.regions[number], region).then_some(node)
+    }
+
+    /// Number of the function that `region` becomes.
+    pub(crate) fn function(&self, region: &Region) -> u32 {
+        let at = self.regions.iter().position(|other| std::ptr::eq(other, region));
+        self.first + at.expect("one of this page") as u32
     }
 
     /// Function and entry number of the door at `offset`.
@@ -130,14 +139,16 @@ impl Region {
             flow = Flow::new(&successors);
         }
         let doors: Vec<Node> = doors.into_iter().collect();
-        let dispatches = (1..successors.len()).any(|from| {
-            successors[from]
-                .iter()
-                .any(|&to| flow.is_retreating(from, to) && !flow.dominates(to, from))
-        });
+        let goes_through_root = |from: Node| {
+            let mut onward = successors[from].iter();
+            let jumps = doors.len() > 1 && blocks[members[from - 1]].last.is_computed_jump();
+            jumps || onward.any(|&to| flow.is_retreating(from, to) && !flow.dominates(to, from))
+        };
+        let dispatches = (1..successors.len()).any(goes_through_root);
         let lengths: Vec<u32> = members.iter().map(|&member| blocks[member].len).collect();
         let longest = longest_ways(&successors, &doors, &flow, &lengths);
-        Self { members, successors, flow, doors, dispatches, longest }
+        let preloads = loops::preloads(blocks, &members, &successors, &flow);
+        Self { members, successors, flow, doors, dispatches, longest, preloads }
     }
 }
 

@@ -6,18 +6,6 @@ use wasm_encoder::{BlockType, InstructionSink, ValType};
 use super::{Emitter, local};
 
 impl Emitter<'_> {
-    /// Pushes the value of an integer register.
-    pub(super) fn read(&mut self, slot: u8) {
-        let w = InstructionSink::new(&mut self.code);
-        self.registers.read(w, slot);
-    }
-
-    /// Pops the new value of an integer register.
-    pub(super) fn write(&mut self, slot: u8) {
-        let w = InstructionSink::new(&mut self.code);
-        self.registers.write(w, slot);
-    }
-
     pub(super) fn alu(&mut self, op: &Op) {
         // It does nothing but write a register.
         if op.rd != SINK {
@@ -298,26 +286,24 @@ impl Emitter<'_> {
     }
 
     fn divide_words_unsigned(&mut self, op: &Op) {
+        use local::{A, B};
         let remainder = op.code == OpCode::RemuW;
-        self.read(op.rs2);
-        self.w().i32_wrap_i64().i32_eqz().if_(BlockType::Result(ValType::I64));
-        // What an arm loads into locals is not there behind it.
-        let before = self.registers.clone();
+        self.set(op.rs1, A);
+        self.set(op.rs2, B);
+        let mut w = self.w();
+        w.local_get(B).i32_wrap_i64().i32_eqz().if_(BlockType::Result(ValType::I32));
         if remainder {
-            self.operand(op).i64_extend32_s();
+            w.local_get(A).i32_wrap_i64()
         } else {
-            self.w().i64_const(-1);
-        }
-        self.registers.restore(&before);
-        self.w().else_();
-        let mut w = self.words(op);
+            w.i32_const(-1)
+        };
+        w.else_().local_get(A).i32_wrap_i64().local_get(B).i32_wrap_i64();
         if remainder {
             w.i32_rem_u()
         } else {
             w.i32_div_u()
         };
-        w.i64_extend_i32_s().end();
-        self.registers.restore(&before);
+        w.end().i64_extend_i32_s();
     }
 
     /// Swaps halves, then their halves, then bytes.

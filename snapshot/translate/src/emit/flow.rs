@@ -3,12 +3,15 @@
 use lithify_isa::{Op, OpCode, SINK};
 use wasm_encoder::BlockType;
 
-use super::{Emitter, Label, exit_code, field, local};
+use super::{Emitter, Label, Path, exit_code, field, local};
 use crate::blocks::{BasicBlock, End, Offset};
+use crate::effects::Set;
 use crate::graph::Node;
 use crate::transfer;
 
-use lithify_isa::translation::MAX_DEPTH;
+use lithify_isa::translation::{
+    JUMP_ENTRY, JUMP_FUNCTION, JUMP_GENERATION, JUMP_KEY, MAX_DEPTH, PAGE_SIZE,
+};
 
 /// How an edge is taken.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +19,7 @@ enum Edge {
     /// The code of the node follows here.
     Inline(Node),
     /// A branch to its label.
-    Branch(Label),
+    Branch(Node),
     /// Through the root, by the door's number.
     Dispatch(u32),
     /// Out of the function.
@@ -37,7 +40,7 @@ impl Emitter<'_> {
                     self.leave_return_address(&op);
                 }
                 let edge = self.edge(node, target);
-                self.go(edge);
+                self.go(node, edge);
             }
             End::Call { op, target, back } => {
                 self.retire(block.len);
@@ -59,6 +62,9 @@ impl Emitter<'_> {
                 self.retire(block.len);
                 self.take_target(&op);
                 self.leave_return_address(&op);
+                if self.region.dispatches && block.last.is_computed_jump() {
+                    self.jump_inside();
+                }
                 self.leave();
             }
             End::Exit { at } => self.exit(at, block.len),
@@ -91,8 +97,38 @@ impl Emitter<'_> {
 
     /// Leaves for the program counter in [`local::RESULT`].
     fn leave(&mut self) {
+        self.flush();
         let out = self.distance(Label::Leave);
         self.w().br(out);
+    }
+
+    /// Goes on in this function if the jump cache knows the program counter in [`local::RESULT`] as a
+    /// door of it.
+    fn jump_inside(&mut self) {
+        use local::{DOOR, RESULT, SLOT};
+        self.flush();
+        let own = self.link.first_element + self.page.function(self.region);
+        let layout = self.layout();
+        self.w().block(BlockType::Empty);
+        self.labels.push(Label::Arm);
+        let dispatch = self.distance(Label::Dispatch);
+        let mut w = self.w();
+        transfer::slot(&mut w, RESULT);
+        w.local_tee(SLOT)
+            .i32_load(transfer::jump(layout, JUMP_FUNCTION))
+            .i32_const(own as i32)
+            .i32_ne()
+            .br_if(0);
+        w.local_get(SLOT).i64_load(transfer::jump(layout, JUMP_KEY));
+        w.local_get(RESULT).i32_const(0).i64_load(field(layout.view, 3)).i64_or().i64_ne().br_if(0);
+        w.local_get(SLOT).i32_load(transfer::jump(layout, JUMP_GENERATION));
+        w.i32_const(0).i32_load(field(layout.jump_generation, 2)).i32_ne().br_if(0);
+        // The same function on another page that looks the same does not count.
+        w.local_get(RESULT).local_get(local::PAGE).i64_sub();
+        w.i64_const(PAGE_SIZE as i64).i64_ge_u().br_if(0);
+        w.local_get(SLOT).i32_load(transfer::jump(layout, JUMP_ENTRY)).local_set(DOOR);
+        w.br(dispatch);
+        self.close();
     }
 
     fn edge(&self, from: Node, target: Offset) -> Edge {
@@ -102,17 +138,29 @@ impl Emitter<'_> {
             let door = self.region.doors.binary_search(&to).expect("such targets are doors");
             Edge::Dispatch(door as u32)
         } else if flow.is_retreating(from, to) || self.merges[to] {
-            Edge::Branch(Label::Node(to))
+            Edge::Branch(to)
         } else {
             Edge::Inline(to)
         }
     }
 
-    /// Sets what `edge` needs and answers with the label it leads to.
-    fn prepare(&mut self, edge: Edge) -> Option<Label> {
+    /// Sets what `edge` needs and answers with the label it leads to, or `None` if its code follows.
+    fn prepare(&mut self, from: Node, edge: Edge) -> Option<Label> {
+        if !matches!(edge, Edge::Inline(_)) {
+            self.flush();
+        }
         match edge {
             Edge::Inline(_) => None,
-            Edge::Branch(label) => Some(label),
+            Edge::Branch(to) => {
+                if self.region.flow.is_retreating(from, to) {
+                    self.enter_loop(to);
+                } else {
+                    let known = self.path.known;
+                    let arrived = &mut self.arrivals[to];
+                    *arrived = Some(arrived.map_or(known, |arrived| arrived.and(known)));
+                }
+                Some(Label::Node(to))
+            }
             Edge::Dispatch(door) => {
                 self.w().i32_const(door as i32).local_set(local::DOOR);
                 Some(Label::Dispatch)
@@ -124,8 +172,8 @@ impl Emitter<'_> {
         }
     }
 
-    fn go(&mut self, edge: Edge) {
-        match (edge, self.prepare(edge)) {
+    fn go(&mut self, from: Node, edge: Edge) {
+        match (edge, self.prepare(from, edge)) {
             (Edge::Inline(node), _) => self.tree(node),
             (_, Some(label)) => {
                 let distance = self.distance(label);
@@ -142,27 +190,29 @@ impl Emitter<'_> {
             (Edge::Inline(a), Edge::Inline(b)) if a != b => {
                 self.labels.push(Label::Arm);
                 self.w().if_(BlockType::Empty);
+                let here = self.path.clone();
                 self.tree(a);
                 self.w().else_();
+                self.path = here;
                 self.tree(b);
                 self.close();
                 self.w().unreachable();
             }
             (Edge::Inline(_), other) => {
                 self.w().i32_eqz();
-                self.branch_if(other);
-                self.go(taken);
+                self.branch_if(from, other);
+                self.go(from, taken);
             }
             (other, _) => {
-                self.branch_if(other);
-                self.go(next);
+                self.branch_if(from, other);
+                self.go(from, next);
             }
         }
     }
 
     /// Takes the edge if the value on the stack is not zero.
-    fn branch_if(&mut self, edge: Edge) {
-        match self.prepare(edge) {
+    fn branch_if(&mut self, from: Node, edge: Edge) {
+        match self.prepare(from, edge) {
             Some(label) => {
                 let distance = self.distance(label);
                 self.w().br_if(distance);
@@ -234,6 +284,7 @@ impl Emitter<'_> {
     /// Goes on at the program counter in [`local::RESULT`] until it is that of `back`, as far as other
     /// functions are translated.
     fn transfer_to_result(&mut self, back: Offset) {
+        self.flush();
         self.store_budget();
         self.call_transfer(back);
     }
@@ -248,7 +299,7 @@ impl Emitter<'_> {
 
     /// Behind a call: on with `back` if execution is there.
     fn come_back(&mut self, node: Node, back: Offset) {
-        self.registers.forget();
+        self.path = Path::new(Set::EMPTY);
         let budget = field(self.layout().budget, 3);
         self.w().i32_const(0).i64_load(budget).local_set(local::BUDGET);
         let out = self.distance(Label::Leave);
@@ -256,6 +307,6 @@ impl Emitter<'_> {
         self.push_pc(back.into());
         self.w().i64_ne().br_if(out);
         let edge = self.edge(node, back);
-        self.go(edge);
+        self.go(node, edge);
     }
 }

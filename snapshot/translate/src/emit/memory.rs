@@ -4,30 +4,16 @@ use lithify_isa::translation::{
     PAGE_SIZE, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_READ, TLB_WRITE,
 };
 use lithify_isa::{Op, OpCode};
-use wasm_encoder::MemArg;
+use wasm_encoder::{BlockType, MemArg, ValType};
 
+use super::values::{self, Check, Span};
 use super::{Emitter, field, local};
+use crate::blocks::Offset;
 
 /// From an address to the offset of its entry: one shift and one mask.
 const SLOT_SHIFT: u32 = PAGE_SIZE.trailing_zeros() - TLB_ENTRY_SIZE.trailing_zeros();
 const SLOT_MASK: i32 = ((TLB_ENTRIES - 1) * TLB_ENTRY_SIZE) as i32;
 const PAGE_MASK: i64 = -(PAGE_SIZE as i64);
-
-/// What is accessed and how.
-#[derive(Debug, Clone, Copy)]
-struct Access {
-    bytes: i64,
-    /// Offset of the tag in a TLB entry.
-    tag: usize,
-}
-
-const fn load(bytes: i64) -> Access {
-    Access { bytes, tag: TLB_READ }
-}
-
-const fn store(bytes: i64) -> Access {
-    Access { bytes, tag: TLB_WRITE }
-}
 
 /// An access without a promise of alignment, at the address on the stack.
 const HERE: MemArg = MemArg { offset: 0, align: 0, memory_index: 0 };
@@ -36,134 +22,191 @@ const fn tlb(field: usize, align: u32) -> MemArg {
     MemArg { offset: field as u64, align, memory_index: 0 }
 }
 
+/// The same, so far behind the address.
+const fn behind(offset: i64) -> MemArg {
+    MemArg { offset: offset as u64, ..HERE }
+}
+
 impl Emitter<'_> {
-    /// Emits `op` if it accesses memory.
-    pub(super) fn memory(&mut self, op: &Op, retired: u32) -> bool {
+    /// A plain load or store. `planned` is what to check here for this access and later ones.
+    pub(super) fn access(&mut self, op: &Op, planned: Span, retired: u32) {
         use OpCode as C;
-        match op.code {
-            C::LoadI8 | C::LoadU8 => self.load(op, load(1), retired),
-            C::LoadI16 | C::LoadU16 => self.load(op, load(2), retired),
-            C::LoadI32 | C::LoadU32 => self.load(op, load(4), retired),
-            C::Load64 => self.load(op, load(8), retired),
-            C::Store8 => self.store(op, store(1), retired),
-            C::Store16 => self.store(op, store(2), retired),
-            C::Store32 => self.store(op, store(4), retired),
-            C::Store64 => self.store(op, store(8), retired),
-            C::LoadF32 | C::LoadF64 => self.load_float(op, retired),
-            C::StoreF32 | C::StoreF64 => self.store_float(op, retired),
-            code if (C::AmoSwapW..=C::AmoMaxuW).contains(&code) => self.atomic(op, 4, retired),
-            code if (C::AmoSwapD..=C::AmoMaxuD).contains(&code) => self.atomic(op, 8, retired),
-            _ => return false,
+        if matches!(op.code, C::LoadF32 | C::LoadF64 | C::StoreF32 | C::StoreF64) {
+            self.ask_for_float(op.pc.into(), retired);
         }
-        true
+        let wanted = values::span(op, &self.path.values).expect("planned");
+        let check = match self.path.checks.find(&wanted) {
+            Some(check) => check,
+            None => self.check(op, planned, retired),
+        };
+        let place = behind(wanted.start - check.span.start);
+        self.w().local_get(check.local);
+        if wanted.store {
+            self.store(op, place);
+        } else {
+            self.load(op, place);
+        }
     }
 
-    /// Leaves the host's address of `op`'s access in [`local::HOST`], or leaves the function.
-    fn translate(&mut self, op: &Op, access: Access, retired: u32) {
-        use local::{ADDRESS, HOST, SLOT, TLB};
+    /// Asks the TLB for `span`, at whose first access `op` is: leaves its host address in a local,
+    /// or leaves the function.
+    fn check(&mut self, op: &Op, span: Span, retired: u32) -> Check {
+        let own = values::span(op, &self.path.values).expect("planned");
         self.read(op.rs1);
-        let mut w = self.w();
-        if op.imm != 0 {
-            w.i64_const(op.imm.into()).i64_add();
+        let offset = i64::from(op.imm) + span.start - own.start;
+        if offset != 0 {
+            self.w().i64_const(offset).i64_add();
         }
+        let tag = if span.store { TLB_WRITE } else { TLB_READ };
+        self.translate(tag, span.end - span.start, op.pc.into(), retired);
+        let local = self.host_local();
+        self.w().local_set(local);
+        let check = Check { span, local };
+        self.path.checks.add(check);
+        check
+    }
+
+    /// A local that holds no host address that is still needed.
+    fn host_local(&mut self) -> u32 {
+        if let Some(oldest) = self.path.checks.make_room() {
+            return oldest;
+        }
+        let used: Vec<u32> = self.path.checks.locals().collect();
+        if let Some(free) = self.hosts.iter().find(|local| !used.contains(local)) {
+            return *free;
+        }
+        let local = self.new_local(ValType::I32);
+        self.hosts.push(local);
+        local
+    }
+
+    /// Turns the guest address on the stack, where `bytes` are accessed, into the host's, or leaves
+    /// before the instruction at `pc`.
+    fn translate(&mut self, tag: usize, bytes: i64, pc: Offset, retired: u32) {
+        use local::{ADDRESS, HOST, SLOT, TLB};
+        let mut w = self.w();
         w.local_tee(ADDRESS).i32_wrap_i64().local_tee(HOST);
         w.i32_const(SLOT_SHIFT as i32).i32_shr_u().i32_const(SLOT_MASK).i32_and();
-        w.local_get(TLB).i32_add().local_tee(SLOT).i64_load(tlb(access.tag, 3));
+        w.local_get(TLB).i32_add().local_tee(SLOT).i64_load(tlb(tag, 3));
         // The page of the last byte: neighbouring pages have different entries.
         w.local_get(ADDRESS);
-        if access.bytes > 1 {
-            w.i64_const(access.bytes - 1).i64_add();
+        if bytes > 1 {
+            w.i64_const(bytes - 1).i64_add();
         }
         w.i64_const(PAGE_MASK).i64_and().i64_ne();
-        self.exit_if(op.pc.into(), retired);
-        let mut w = self.w();
-        w.local_get(HOST).local_get(SLOT).i32_load(tlb(TLB_ADDEND, 2)).i32_add().local_set(HOST);
+        self.exit_if(pc, retired);
+        self.w().local_get(HOST).local_get(SLOT).i32_load(tlb(TLB_ADDEND, 2)).i32_add();
     }
 
-    fn load(&mut self, op: &Op, access: Access, retired: u32) {
+    /// Loads from behind the address on the stack.
+    fn load(&mut self, op: &Op, place: MemArg) {
         use OpCode as C;
-        self.translate(op, access, retired);
+        const BOX: i64 = 0xffff_ffff << 32;
         let mut w = self.w();
-        w.local_get(local::HOST);
         match op.code {
-            C::LoadI8 => w.i64_load8_s(HERE),
-            C::LoadI16 => w.i64_load16_s(HERE),
-            C::LoadI32 => w.i64_load32_s(HERE),
-            C::LoadU8 => w.i64_load8_u(HERE),
-            C::LoadU16 => w.i64_load16_u(HERE),
-            C::LoadU32 => w.i64_load32_u(HERE),
-            _ => w.i64_load(HERE),
+            C::LoadI8 => w.i64_load8_s(place),
+            C::LoadI16 => w.i64_load16_s(place),
+            C::LoadI32 => w.i64_load32_s(place),
+            C::LoadU8 => w.i64_load8_u(place),
+            C::LoadU16 => w.i64_load16_u(place),
+            C::LoadU32 => w.i64_load32_u(place),
+            C::LoadF64 => w.f64_load(place),
+            C::LoadF32 => w.i64_load32_u(place).i64_const(BOX).i64_or().f64_reinterpret_i64(),
+            _ => w.i64_load(place),
         };
-        self.write(op.rd);
+        if matches!(op.code, C::LoadF32 | C::LoadF64) {
+            self.write_float(op.rd);
+        } else {
+            self.write(op.rd);
+        }
     }
 
-    fn store(&mut self, op: &Op, access: Access, retired: u32) {
-        self.translate(op, access, retired);
-        self.w().local_get(local::HOST);
-        self.read(op.rs2);
+    /// Stores behind the address on the stack.
+    fn store(&mut self, op: &Op, place: MemArg) {
+        use OpCode as C;
+        if matches!(op.code, C::StoreF32 | C::StoreF64) {
+            self.read_float(op.rs2);
+        } else {
+            self.read(op.rs2);
+        }
         let mut w = self.w();
-        match access.bytes {
-            1 => w.i64_store8(HERE),
-            2 => w.i64_store16(HERE),
-            4 => w.i64_store32(HERE),
-            _ => w.i64_store(HERE),
+        match op.code {
+            C::Store8 => w.i64_store8(place),
+            C::Store16 => w.i64_store16(place),
+            C::Store32 => w.i64_store32(place),
+            C::StoreF32 => w.i64_reinterpret_f64().i64_store32(place),
+            C::StoreF64 => w.f64_store(place),
+            _ => w.i64_store(place),
         };
     }
 
     /// Leaves unless float instructions may run.
-    pub(super) fn ask_for_float(&mut self, op: &Op, retired: u32) {
-        let ready = field(self.layout().float_ready, 0);
-        self.w().i32_const(0).i32_load8_u(ready).i32_eqz();
+    pub(super) fn ask_for_float(&mut self, pc: Offset, retired: u32) {
+        if !self.path.known.float {
+            let ready = field(self.layout().float_ready, 0);
+            self.w().i32_const(0).i32_load8_u(ready).i32_eqz();
+            self.exit_if(pc, retired);
+            self.path.known.float = true;
+        }
+    }
+
+    /// One hart: between its load and its store nobody else accesses memory.
+    pub(super) fn atomic(&mut self, op: &Op, retired: u32) {
+        use OpCode as C;
+        let word =
+            matches!(op.code, C::LrW | C::ScW) || (C::AmoSwapW..=C::AmoMaxuW).contains(&op.code);
+        let bytes = if word { 4 } else { 8 };
+        let tag = if matches!(op.code, C::LrW | C::LrD) { TLB_READ } else { TLB_WRITE };
+        self.read(op.rs1);
+        self.w().i64_const(bytes - 1).i64_and().i64_const(0).i64_ne();
         self.exit_if(op.pc.into(), retired);
+        self.read(op.rs1);
+        self.translate(tag, bytes, op.pc.into(), retired);
+        self.w().local_set(local::HOST);
+        match op.code {
+            C::LrW | C::LrD => self.load_reserved(op, word),
+            C::ScW | C::ScD => self.store_conditional(op, word),
+            _ => self.load_and_update(op, word),
+        }
     }
 
-    const fn float_slot(&self, slot: u8) -> MemArg {
-        field(self.link.layout.f + 8 * slot as u32, 3)
-    }
-
-    fn load_float(&mut self, op: &Op, retired: u32) {
-        const BOX: i64 = 0xffff_ffff << 32;
-        let single = op.code == OpCode::LoadF32;
-        self.ask_for_float(op, retired);
-        self.translate(op, load(if single { 4 } else { 8 }), retired);
-        let slot = self.float_slot(op.rd);
+    fn load_reserved(&mut self, op: &Op, word: bool) {
+        use local::HOST;
+        let reservation = field(self.layout().reservation, 3);
         let mut w = self.w();
-        w.i32_const(0).local_get(local::HOST);
-        if single {
-            w.i64_load32_u(HERE).i64_const(BOX).i64_or()
+        w.i32_const(0).local_get(HOST).i64_extend_i32_u().i64_store(reservation).local_get(HOST);
+        if word {
+            w.i64_load32_s(HERE)
         } else {
             w.i64_load(HERE)
         };
-        w.i64_store(slot);
+        self.write(op.rd);
     }
 
-    fn store_float(&mut self, op: &Op, retired: u32) {
-        let single = op.code == OpCode::StoreF32;
-        self.ask_for_float(op, retired);
-        self.translate(op, store(if single { 4 } else { 8 }), retired);
-        let slot = self.float_slot(op.rs2);
+    /// Zero if the reservation holds; there is none afterwards.
+    fn store_conditional(&mut self, op: &Op, word: bool) {
+        use local::{A, B, HOST};
+        let reservation = field(self.layout().reservation, 3);
+        self.read(op.rs2);
         let mut w = self.w();
-        w.local_get(local::HOST).i32_const(0).i64_load(slot);
-        if single {
+        w.local_set(B).i32_const(0).i64_load(reservation);
+        w.local_get(HOST).i64_extend_i32_u().i64_ne().i64_extend_i32_u().local_set(A);
+        w.local_get(A).i64_eqz().if_(BlockType::Empty).local_get(HOST).local_get(B);
+        if word {
             w.i64_store32(HERE)
         } else {
             w.i64_store(HERE)
         };
+        w.end().i32_const(0).i64_const(-1).i64_store(reservation).local_get(A);
+        self.write(op.rd);
     }
 
-    /// One hart: between its load and its store nobody else accesses memory.
-    fn atomic(&mut self, op: &Op, bytes: i64, retired: u32) {
+    fn load_and_update(&mut self, op: &Op, word: bool) {
         use local::{A, B, HOST};
-        if op.rs1 != 0 {
-            self.read(op.rs1);
-            self.w().i64_const(bytes - 1).i64_and().i64_const(0).i64_ne();
-            self.exit_if(op.pc.into(), retired);
-        }
-        self.translate(op, store(bytes), retired);
         self.read(op.rs2);
         let mut w = self.w();
         w.local_set(B).local_get(HOST);
-        if bytes == 4 {
+        if word {
             w.i64_load32_s(HERE)
         } else {
             w.i64_load(HERE)
@@ -171,7 +214,7 @@ impl Emitter<'_> {
         w.local_set(A).local_get(HOST);
         self.update(op.code);
         let mut w = self.w();
-        if bytes == 4 {
+        if word {
             w.i64_store32(HERE)
         } else {
             w.i64_store(HERE)

@@ -4,24 +4,28 @@
 //! emitted inside its dominator, behind a wasm block if several edges lead to it, in a loop if edges lead
 //! back to it. The root chooses a door by number.
 //!
-//! Registers are written through: memory always holds them, so that leaving costs nothing. The budget is
-//! in a local from a door on, reduced by whole blocks; exits name the rest together with the program
+//! Registers are in locals where their value is known, and in memory whenever execution can leave. The budget
+//! is in a local from a door on, reduced by whole blocks; exits name the rest together with the program
 //! counter, as one constant, and share the code that writes both back.
 
 mod alu;
+mod float;
 mod flow;
 mod memory;
 mod registers;
+mod values;
 
 use lithify_isa::translation::{Layout, PAGE_SIZE};
 use lithify_isa::{Op, OpCode};
 use wasm_encoder::{BlockType, Function, InstructionSink, MemArg, ValType};
 
 use crate::Link;
-use crate::blocks::Offset;
+use crate::blocks::{BasicBlock, Offset};
+use crate::effects::{Set, is_float};
 use crate::graph::Node;
 use crate::region::{PageCode, Region};
-use registers::Registers;
+use registers::Locals;
+use values::{Checks, Span, Values};
 
 /// Parameters, then scratch locals, then registers.
 mod local {
@@ -51,7 +55,17 @@ mod local {
     pub(super) const C: u32 = 12;
     pub(super) const D: u32 = 13;
     pub(super) const I64_LOCALS: u32 = 8;
-    pub(super) const REGISTERS: u32 = BUDGET + I64_LOCALS;
+    pub(super) const FA: u32 = 14;
+    pub(super) const FB: u32 = 15;
+    pub(super) const FC: u32 = 16;
+    pub(super) const FR: u32 = 17;
+    pub(super) const F64_LOCALS: u32 = 4;
+    pub(super) const SA: u32 = 18;
+    pub(super) const SB: u32 = 19;
+    pub(super) const SR: u32 = 20;
+    pub(super) const F32_LOCALS: u32 = 3;
+    /// The first of those that a function makes as it needs them.
+    pub(super) const OTHERS: u32 = SA + F32_LOCALS;
 }
 
 /// Bits of an exit's code that count the instructions of the block that have retired; a page holds
@@ -79,11 +93,35 @@ enum Label {
     Arm,
 }
 
+/// What is known where code is being emitted.
+#[derive(Debug, Clone)]
+struct Path {
+    /// What locals hold.
+    known: Set,
+    /// What memory does not.
+    dirty: Set,
+    values: Values,
+    checks: Checks,
+}
+
+impl Path {
+    fn new(known: Set) -> Self {
+        Self { known, dirty: Set::EMPTY, values: Values::new(), checks: Checks::default() }
+    }
+}
+
 /// Emits one function.
 struct Emitter<'a> {
     code: Vec<u8>,
+    /// Types of the locals from [`local::OTHERS`] on.
+    locals: Vec<ValType>,
+    /// Locals for host addresses.
+    hosts: Vec<u32>,
     labels: Vec<Label>,
-    registers: Registers,
+    registers: Locals,
+    path: Path,
+    /// What is known on all forward edges to a node so far.
+    arrivals: Vec<Option<Set>>,
     page: &'a PageCode<'a>,
     region: &'a Region,
     link: &'a Link,
@@ -98,11 +136,14 @@ struct Emitter<'a> {
 pub(crate) fn function(page: &PageCode<'_>, region: &Region, link: &Link) -> Vec<u8> {
     let mut emitter = Emitter::new(page, region, link);
     emitter.whole();
-    let registers = emitter.registers.locals();
-    let mut function = Function::new([
+    let fixed = [
         (local::I32_LOCALS, ValType::I32),
-        (local::I64_LOCALS + registers, ValType::I64),
-    ]);
+        (local::I64_LOCALS, ValType::I64),
+        (local::F64_LOCALS, ValType::F64),
+        (local::F32_LOCALS, ValType::F32),
+    ];
+    let others = emitter.locals.chunk_by(|a, b| a == b).map(|run| (run.len() as u32, run[0]));
+    let mut function = Function::new(fixed.into_iter().chain(others).collect::<Vec<_>>());
     function.raw(emitter.code);
     function.into_raw_body()
 }
@@ -139,8 +180,12 @@ impl<'a> Emitter<'a> {
         }
         Self {
             code: Vec::new(),
+            locals: Vec::new(),
+            hosts: Vec::new(),
             labels: Vec::new(),
-            registers: Registers::new(link.layout.x),
+            registers: Locals::default(),
+            path: Path::new(Set::EMPTY),
+            arrivals: vec![None; nodes],
             page,
             region,
             link,
@@ -152,6 +197,11 @@ impl<'a> Emitter<'a> {
 
     fn w(&mut self) -> InstructionSink<'_> {
         InstructionSink::new(&mut self.code)
+    }
+
+    fn new_local(&mut self, of: ValType) -> u32 {
+        self.locals.push(of);
+        local::OTHERS + self.locals.len() as u32 - 1
     }
 
     fn layout(&self) -> &'a Layout {
@@ -214,6 +264,9 @@ impl<'a> Emitter<'a> {
 
     /// The code of `node` and of all that it dominates.
     fn tree(&mut self, node: Node) {
+        if self.merges[node] {
+            self.arrive(node);
+        }
         if self.loops[node] {
             self.labels.push(Label::Node(node));
             self.w().loop_(BlockType::Empty);
@@ -236,6 +289,40 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    fn is_door(&self, node: Node) -> bool {
+        self.region.doors.binary_search(&node).is_ok()
+    }
+
+    /// Several edges lead to `node`: what is known is known on all of them. Nothing is on the way
+    /// through the root. A loop gets what it uses.
+    fn arrive(&mut self, node: Node) {
+        let arrived = self.arrivals[node].filter(|_| !self.is_door(node));
+        self.path = Path::new(arrived.unwrap_or(Set::EMPTY));
+        if self.loops[node] {
+            self.enter_loop(node);
+        }
+    }
+
+    /// Makes known what the loop at `head` uses.
+    fn enter_loop(&mut self, head: Node) {
+        let wanted = self.region.preloads[head];
+        let at = self.node_block(head).start.into();
+        self.load_missing(wanted);
+        if wanted.float {
+            self.ask_for_float(at, 0);
+        }
+        if wanted.inexact {
+            self.ask_for_inexact(at, 0);
+        }
+        if wanted.fused {
+            self.ask_for_fused(at, 0);
+        }
+    }
+
+    fn node_block(&self, node: Node) -> &'a BasicBlock {
+        &self.page.blocks[self.region.members[node - 1]]
+    }
+
     fn choose_door(&mut self) {
         let doors = self.region.doors.clone();
         let distances: Vec<u32> =
@@ -250,13 +337,14 @@ impl<'a> Emitter<'a> {
     }
 
     fn block(&mut self, node: Node) {
-        let block = &self.page.blocks[self.region.members[node - 1]];
-        self.registers.forget();
-        if self.region.doors.binary_search(&node).is_ok() {
+        let block = self.node_block(node);
+        if self.is_door(node) {
             self.look_at_budget(block.start.into(), self.region.longest[node]);
         }
-        for (retired, op) in block.ops.iter().enumerate() {
-            self.op(op, retired as u32);
+        let spans = values::plan(&block.ops, self.path.values.clone());
+        for (retired, (op, span)) in block.ops.iter().zip(spans).enumerate() {
+            self.op(op, span, retired as u32);
+            self.path.values.step(op);
         }
         self.last(node, block);
     }
@@ -269,18 +357,24 @@ impl<'a> Emitter<'a> {
 
     /// Leaves before the instruction at `at` if the value on the stack is not zero.
     fn exit_if(&mut self, at: Offset, retired: u32) {
+        self.flush();
         let out = self.distance(Label::Exit);
         self.w().i64_const(exit_code(at, retired)).local_set(local::EXIT).br_if(out);
     }
 
     fn exit(&mut self, at: Offset, retired: u32) {
+        self.flush();
         let out = self.distance(Label::Exit);
         self.w().i64_const(exit_code(at, retired)).local_set(local::EXIT).br(out);
     }
 
-    fn op(&mut self, op: &Op, retired: u32) {
-        if op.code != OpCode::Nop && !self.memory(op, retired) {
-            self.alu(op);
+    fn op(&mut self, op: &Op, span: Option<Span>, retired: u32) {
+        match span {
+            Some(span) => self.access(op, span, retired),
+            None if op.code == OpCode::Nop => {}
+            None if is_float(op.code) => self.float(op, retired),
+            None if (OpCode::LrW..=OpCode::AmoMaxuD).contains(&op.code) => self.atomic(op, retired),
+            None => self.alu(op),
         }
     }
 }

@@ -1,78 +1,130 @@
-//! Guest registers: in memory always, in locals as long as those are known to be up to date.
+//! Guest registers in locals.
+//!
+//! A local is *known* where it holds its register's value. Memory holds it as well, but for *dirty*
+//! registers, whose last value is written to memory before anything can leave the function.
 
 use lithify_isa::SINK;
-use wasm_encoder::InstructionSink;
+use wasm_encoder::ValType;
 
-use super::{field, local};
+use super::{Emitter, field};
+use crate::effects::Set;
 
-/// Slots of the integer file that instructions name.
+/// Slots of each file that instructions name.
 const SLOTS: usize = 32;
 
-/// Which integer registers have a local, and whose local is up to date here.
-#[derive(Debug, Clone)]
-pub(super) struct Registers {
-    /// Address of the integer file.
-    base: u32,
-    locals: [Option<u32>; SLOTS],
-    count: u32,
-    current: [bool; SLOTS],
+/// The locals that registers have in one function.
+#[derive(Debug, Default)]
+pub(super) struct Locals {
+    x: [Option<u32>; SLOTS],
+    f: [Option<u32>; SLOTS],
 }
 
-impl Registers {
-    pub(super) fn new(base: u32) -> Self {
-        Self { base, locals: [None; SLOTS], count: 0, current: [false; SLOTS] }
+impl Emitter<'_> {
+    fn x_local(&mut self, slot: u8) -> u32 {
+        let slot = usize::from(slot);
+        match self.registers.x[slot] {
+            Some(local) => local,
+            None => {
+                let local = self.new_local(ValType::I64);
+                *self.registers.x[slot].insert(local)
+            }
+        }
     }
 
-    /// How many locals are used.
-    pub(super) fn locals(&self) -> u32 {
-        self.count
+    fn f_local(&mut self, slot: u8) -> u32 {
+        let slot = usize::from(slot);
+        match self.registers.f[slot] {
+            Some(local) => local,
+            None => {
+                let local = self.new_local(ValType::F64);
+                *self.registers.f[slot].insert(local)
+            }
+        }
     }
 
-    /// From here on only memory is known.
-    pub(super) fn forget(&mut self) {
-        self.current = [false; SLOTS];
+    const fn x_address(&self, slot: u8) -> u32 {
+        self.link.layout.x + 8 * slot as u32
     }
 
-    /// What was up to date at `earlier` is now, and nothing else.
-    pub(super) fn restore(&mut self, earlier: &Self) {
-        self.current = earlier.current;
+    const fn f_address(&self, slot: u8) -> u32 {
+        self.link.layout.f + 8 * slot as u32
     }
 
-    fn local(&mut self, slot: u8) -> u32 {
-        let count = &mut self.count;
-        *self.locals[usize::from(slot)].get_or_insert_with(|| {
-            *count += 1;
-            local::REGISTERS + *count - 1
-        })
-    }
-
-    const fn address(&self, slot: u8) -> u32 {
-        self.base + 8 * slot as u32
-    }
-
-    /// Pushes the register's value.
-    pub(super) fn read(&mut self, mut w: InstructionSink<'_>, slot: u8) {
+    /// Pushes the value of an integer register.
+    pub(super) fn read(&mut self, slot: u8) {
         if slot == 0 {
-            w.i64_const(0);
+            self.w().i64_const(0);
             return;
         }
-        let local = self.local(slot);
-        if self.current[usize::from(slot)] {
-            w.local_get(local);
+        let local = self.x_local(slot);
+        if self.path.known.x & 1 << slot != 0 {
+            self.w().local_get(local);
         } else {
-            w.i32_const(0).i64_load(field(self.address(slot), 3)).local_tee(local);
-            self.current[usize::from(slot)] = true;
+            let at = field(self.x_address(slot), 3);
+            self.w().i32_const(0).i64_load(at).local_tee(local);
+            self.path.known.x |= 1 << slot;
         }
     }
 
-    /// Takes the register's new value from the stack.
-    pub(super) fn write(&mut self, mut w: InstructionSink<'_>, slot: u8) {
+    /// Pops the new value of an integer register.
+    pub(super) fn write(&mut self, slot: u8) {
         if slot == SINK {
-            w.drop();
+            self.w().drop();
             return;
         }
-        let local = self.local(slot);
-        w.local_set(local).i32_const(0).local_get(local).i64_store(field(self.address(slot), 3));
-        self.current[usize::from(slot)] = true;
+        let local = self.x_local(slot);
+        self.w().local_set(local);
+        self.path.known.x |= 1 << slot;
+        self.path.dirty.x |= 1 << slot;
     }
+
+    /// Pushes the bits of a float register as an `f64`.
+    pub(super) fn read_float(&mut self, slot: u8) {
+        let local = self.f_local(slot);
+        if self.path.known.f & 1 << slot != 0 {
+            self.w().local_get(local);
+        } else {
+            let at = field(self.f_address(slot), 3);
+            self.w().i32_const(0).f64_load(at).local_tee(local);
+            self.path.known.f |= 1 << slot;
+        }
+    }
+
+    /// Pops the new bits of a float register.
+    pub(super) fn write_float(&mut self, slot: u8) {
+        let local = self.f_local(slot);
+        self.w().local_set(local);
+        self.path.known.f |= 1 << slot;
+        self.path.dirty.f |= 1 << slot;
+    }
+
+    /// Brings memory up to date.
+    pub(super) fn flush(&mut self) {
+        let dirty = std::mem::take(&mut self.path.dirty);
+        for slot in slots(dirty.x) {
+            let (local, at) = (self.x_local(slot), field(self.x_address(slot), 3));
+            self.w().i32_const(0).local_get(local).i64_store(at);
+        }
+        for slot in slots(dirty.f) {
+            let (local, at) = (self.f_local(slot), field(self.f_address(slot), 3));
+            self.w().i32_const(0).local_get(local).f64_store(at);
+        }
+    }
+
+    /// Loads registers that are not known.
+    pub(super) fn load_missing(&mut self, wanted: Set) {
+        let missing = wanted.without(self.path.known);
+        for slot in slots(missing.x) {
+            self.read(slot);
+            self.w().drop();
+        }
+        for slot in slots(missing.f) {
+            self.read_float(slot);
+            self.w().drop();
+        }
+    }
+}
+
+fn slots(set: u32) -> impl Iterator<Item = u8> {
+    (0..SLOTS as u8).filter(move |slot| set & 1 << slot != 0)
 }

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use lithify_isa::riscv64::lift;
 use lithify_isa::translation::table::{self, EntryRecord, PageRecord};
 use lithify_isa::translation::{
-    JUMP_ENTRIES, JUMP_ENTRY_SIZE, PAGE_SIZE, TLB_ENTRIES, TLB_ENTRY_SIZE, page_hash,
+    JUMP_ENTRY_SIZE, PAGE_SIZE, TLB_ENTRIES, TLB_ENTRY_SIZE, jump_index, page_hash,
 };
 use lithify_machine::bare::{BASE, Cpu, Executor, State};
 use lithify_translate::{Page, Translation};
@@ -97,7 +96,7 @@ impl Translated {
         self.put(LAYOUT.jump_generation, 1u32.to_le_bytes());
         for entry in &translation.entries {
             let pc = BASE + (code[entry.page] * PAGE_SIZE) as u64 + u64::from(entry.offset);
-            let slot = (pc >> 1) as usize % JUMP_ENTRIES * JUMP_ENTRY_SIZE;
+            let slot = jump_index(pc) * JUMP_ENTRY_SIZE;
             let at = LAYOUT.jumps + slot as u32;
             if self.random.one_in(4) {
                 continue;
@@ -178,11 +177,4 @@ impl Executor for Translated {
         assert!(cpu.budget() <= budget && cpu.budget() > 0, "{} of {budget}", cpu.budget());
         pc
     }
-}
-
-/// The op at the start of these bytes, for messages.
-pub(crate) fn op_at(bytes: &[u8]) -> String {
-    let mut word = [0; 4];
-    word.copy_from_slice(&bytes[..4]);
-    format!("{:?}", lift(u32::from_le_bytes(word), 0))
 }

@@ -1,0 +1,171 @@
+//! Which registers differ by a constant, and which of the memory around such values the TLB was asked
+//! for already.
+//!
+//! The accesses of a block that have the same base are checked together, at the first: one compare for
+//! up to [`MAX_SPAN`] bytes. The merged check fails where the bytes are on two pages, although each access
+//! may be inside one; the interpreter executes those.
+
+use lithify_isa::{Op, OpCode};
+
+use crate::effects::is_float;
+
+/// Bytes that one check covers at most.
+const MAX_SPAN: i64 = 512;
+/// Constants beyond make a value of its own.
+const MAX_DELTA: i64 = 1 << 20;
+/// Checks remembered at a time.
+const MAX_CHECKS: usize = 12;
+
+/// A value and a constant to add.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Value {
+    id: u32,
+    delta: i64,
+}
+
+/// The values in the integer registers.
+#[derive(Debug, Clone)]
+pub(super) struct Values {
+    of: [Value; 32],
+    next: u32,
+}
+
+impl Values {
+    pub(super) fn new() -> Self {
+        Self { of: std::array::from_fn(|slot| Value { id: slot as u32, delta: 0 }), next: 32 }
+    }
+
+    pub(super) fn of(&self, slot: u8) -> Value {
+        self.of[usize::from(slot)]
+    }
+
+    /// `op` is executed.
+    pub(super) fn step(&mut self, op: &Op) {
+        let writes_integer = !matches!(
+            op.code,
+            OpCode::LoadF32 | OpCode::LoadF64 | OpCode::StoreF32 | OpCode::StoreF64 | OpCode::Nop
+        ) && !(OpCode::Store8..=OpCode::Store64).contains(&op.code);
+        let slot = usize::from(op.rd);
+        // A float op with a float result forgets an integer register in vain.
+        if !writes_integer || slot == 0 || slot >= self.of.len() {
+            return;
+        }
+        let constant = match op.code {
+            OpCode::AddI => Some(i64::from(op.imm)),
+            OpCode::Mov => Some(0),
+            _ => None,
+        };
+        let source = self.of(op.rs1);
+        self.of[slot] = match constant {
+            Some(constant) if (source.delta + constant).abs() < MAX_DELTA && !is_float(op.code) => {
+                Value { delta: source.delta + constant, ..source }
+            }
+            _ => {
+                self.next += 1;
+                Value { id: self.next - 1, delta: 0 }
+            }
+        };
+    }
+}
+
+/// Bytes around a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) id: u32,
+    pub(super) start: i64,
+    pub(super) end: i64,
+    /// Whether the check was for stores, which includes loads: what can be written can be read.
+    pub(super) store: bool,
+}
+
+impl Span {
+    fn covers(&self, other: &Self) -> bool {
+        let inside = self.start <= other.start && other.end <= self.end;
+        self.id == other.id && inside && (self.store || !other.store)
+    }
+
+    /// Both as one, if that is not too long.
+    fn merged(&self, other: &Self) -> Option<Self> {
+        let (start, end) = (self.start.min(other.start), self.end.max(other.end));
+        let fits = self.id == other.id && end - start <= MAX_SPAN;
+        fits.then_some(Self { start, end, store: self.store || other.store, ..*self })
+    }
+}
+
+/// A span whose host address is in a local.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Check {
+    pub(super) span: Span,
+    pub(super) local: u32,
+}
+
+/// Checks that hold here, the latest last.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Checks(Vec<Check>);
+
+impl Checks {
+    pub(super) fn find(&self, wanted: &Span) -> Option<Check> {
+        self.0.iter().rev().find(|check| check.span.covers(wanted)).copied()
+    }
+
+    /// The local of the oldest check, which is forgotten, if there are too many.
+    pub(super) fn make_room(&mut self) -> Option<u32> {
+        (self.0.len() == MAX_CHECKS).then(|| self.0.remove(0).local)
+    }
+
+    pub(super) fn add(&mut self, check: Check) {
+        self.0.push(check);
+    }
+
+    /// The locals in use.
+    pub(super) fn locals(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().map(|check| check.local)
+    }
+}
+
+/// Bytes that a load or store accesses.
+fn width(code: OpCode) -> Option<i64> {
+    use OpCode as C;
+    Some(match code {
+        C::LoadI8 | C::LoadU8 | C::Store8 => 1,
+        C::LoadI16 | C::LoadU16 | C::Store16 => 2,
+        C::LoadI32 | C::LoadU32 | C::Store32 | C::LoadF32 | C::StoreF32 => 4,
+        C::Load64 | C::Store64 | C::LoadF64 | C::StoreF64 => 8,
+        _ => return None,
+    })
+}
+
+/// The bytes that `op` accesses, if it is a plain load or store.
+pub(super) fn span(op: &Op, values: &Values) -> Option<Span> {
+    let width = width(op.code)?;
+    let store = (OpCode::Store8..=OpCode::Store64).contains(&op.code)
+        || matches!(op.code, OpCode::StoreF32 | OpCode::StoreF64);
+    let value = values.of(op.rs1);
+    let start = value.delta + i64::from(op.imm);
+    Some(Span { id: value.id, start, end: start + width, store })
+}
+
+/// For each op that is a load or store, the bytes to check there if none of the checks before covers it.
+pub(super) fn plan(ops: &[Op], mut values: Values) -> Vec<Option<Span>> {
+    // Group of each op, and the spans of the groups.
+    let mut groups: Vec<Option<usize>> = Vec::with_capacity(ops.len());
+    let mut spans: Vec<Span> = Vec::new();
+    for op in ops {
+        groups.push(span(op, &values).map(|span| {
+            // Only the latest group of a base takes more: checks stay in the order of accesses.
+            let latest = spans.iter().rposition(|group| group.id == span.id);
+            match latest.and_then(|at| Some((at, spans[at].merged(&span)?))) {
+                Some((at, merged)) => {
+                    spans[at] = merged;
+                    at
+                }
+                None => {
+                    spans.push(span);
+                    spans.len() - 1
+                }
+            }
+        }));
+        values.step(op);
+    }
+    groups.into_iter().map(|group| group.map(|group| spans[group])).collect()
+}
