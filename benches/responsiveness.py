@@ -78,9 +78,9 @@ def on_terminal(command):
 
 
 def processor_seconds(process):
-    fields = pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(") ", 1)[1].split()
-    user, system = int(fields[11]), int(fields[12])
-    return (user + system) / os.sysconf("SC_CLK_TCK")
+    """Of all threads, to the nanosecond, which `stat` would round to ticks."""
+    threads = pathlib.Path(f"/proc/{process}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 def idle_percent(process, seconds):
@@ -97,11 +97,11 @@ def print_idle(args, run, artifact):
     finally:
         sleeper.kill()
         sleeper.wait()
-    print(f"idle, sleep: {percent:.2f} % of a processor over {args.seconds} s")
+    print(f"idle, sleep: {percent:.3f} % of a processor over {args.seconds} s")
     with on_terminal([*run, "-it", "-e", "PS1=ready> ", artifact, "bash", "--norc"]) as terminal:
         terminal.expect(b"ready> ")
         percent = idle_percent(terminal.child, args.seconds)
-    print(f"idle, bash on a terminal: {percent:.2f} % of a processor over {args.seconds} s")
+    print(f"idle, bash on a terminal: {percent:.3f} % of a processor over {args.seconds} s")
 
 
 def print_echo(args, run, artifact, name, words, prompt):

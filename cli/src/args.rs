@@ -114,7 +114,7 @@ pub(crate) struct BuildArgs {
     /// Stage to build [default: the last one]
     #[arg(long, value_name = "STAGE")]
     pub(crate) target: Option<String>,
-    /// The machine's memory, at most 3584m
+    /// The machine's memory, at most 3g
     #[arg(short, long, value_name = "SIZE", default_value = "256m", value_parser = guest_memory_size)]
     pub(crate) memory: u64,
     /// How to pack the root file system: none, lz4 or zstd[:LEVEL]
@@ -417,7 +417,7 @@ pub(crate) struct ConvertArgs {
     /// Name in the local store
     #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
     pub(crate) tags: Vec<lithify_image::Reference>,
-    /// The machine's memory, at most 3584m
+    /// The machine's memory, at most 3g
     #[arg(short, long, value_name = "SIZE", default_value = "256m", value_parser = guest_memory_size)]
     pub(crate) memory: u64,
     /// How to pack the root file system: none, lz4 or zstd[:LEVEL]
@@ -542,8 +542,8 @@ fn guest_memory_size(text: &str) -> Result<u64, String> {
     let bytes = memory_size(text)?;
     if bytes > MAX_MEMORY_BYTES {
         return Err(format!(
-            "expected at most {}m: guest and emulator share the 4 GiB of 32-bit WebAssembly",
-            MAX_MEMORY_BYTES >> 20
+            "expected at most {}g: guest and emulator share the 4 GiB of 32-bit WebAssembly",
+            MAX_MEMORY_BYTES >> 30
         ));
     }
     Ok(bytes)
@@ -581,11 +581,11 @@ mod tests {
 
     #[test]
     fn a_machine_has_as_much_memory_as_wasm_can_address() {
-        assert_eq!(guest_memory_size("3584m"), Ok(3584 << 20));
-        for text in ["3584m1", "3671032k", "4g", "99g"] {
+        assert_eq!(guest_memory_size("3g"), Ok(3 << 30));
+        for text in ["3145732k", "3073m", "4g", "99g"] {
             assert!(guest_memory_size(text).is_err(), "{text}");
         }
-        assert!(guest_memory_size("4g").unwrap_err().contains("at most 3584m"));
+        assert!(guest_memory_size("4g").unwrap_err().contains("at most 3g"));
     }
 
     #[test]

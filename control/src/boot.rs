@@ -7,9 +7,9 @@ use crate::wire::{Decoder, Encoder, WireError};
 /// Length of the seed behind all randomness before the freeze, in bytes.
 pub const ENTROPY_SEED_LEN: usize = 32;
 
-/// Most RAM that a guest in an artifact can have, in bytes: what is left of the 4 GiB that 32-bit
-/// WebAssembly addresses is the emulator's own, for decoded code and what the guest's devices hold.
-pub const MAX_MEMORY_BYTES: u64 = 3584 << 20;
+/// Most RAM that a machine can have, in bytes: what is left of the 4 GiB that 32-bit WebAssembly
+/// addresses is the emulator's own, for decoded code and what the guest's devices hold.
+pub const MAX_MEMORY_BYTES: u64 = 3 << 30;
 
 /// Parameters of a boot; equal parameters and equal boot files give an equal frozen machine.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -49,9 +49,11 @@ fn pages(pty: &mut Pty) {
     pty.expect("1045\r\n");
     pty.send("/1777\r");
     pty.expect("1799\r\n");
-    pty.resize(10, 40);
     pty.send("G");
     pty.expect("2000\r\n");
+    // Drawn anew, from the line that is the first.
+    pty.resize(10, 40);
+    pty.expect("1986\r\n");
     pty.send("q");
     pty.expect(FIRST_SCREEN);
     pty.expect(PROMPT);
