@@ -85,15 +85,16 @@ demo: build boot-files base examples ## build three images and run each on stock
 	@ci/demo.sh $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME)
 
 # What the end-to-end tests stand on.
-test_environment = LITHIFY_BOOT_FILES=$(BOOT) LITHIFY_TEST_BASE=$(BASE) LITHIFY_TEST_MIRROR=$(MIRROR) LITHIFY_WASMTIME=$(WASMTIME)
+RUNNER := $(CARGO_TARGET_DIR)/$(RUN_TARGET)/tiny/lithify-run
+test_environment = LITHIFY_RUNNER=$(RUNNER) LITHIFY_BOOT_FILES=$(BOOT) LITHIFY_TEST_BASE=$(BASE) LITHIFY_TEST_MIRROR=$(MIRROR) LITHIFY_WASMTIME=$(WASMTIME)
 
 .PHONY: test
-test: boot-files base examples ## every test but the slow ones
+test: boot-files base runner examples ## every test but the slow ones
 	$(test_environment) $(CARGO) test --no-fail-fast
 	$(test_environment) $(CARGO) test --no-fail-fast -p lithify-init
 
 .PHONY: test-full
-test-full: boot-files base mirror examples ## every test
+test-full: boot-files base mirror runner examples ## every test
 	$(test_environment) $(CARGO) test --no-fail-fast -- --include-ignored
 	$(test_environment) $(CARGO) test --no-fail-fast -p lithify-init -- --include-ignored
 	CARGO="$(CARGO)" fuzz/run.sh
@@ -112,6 +113,7 @@ bench: build boot-files base ## guest programs, cold starts, builds and pulls be
 	@benches/responsiveness.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE)
 	@benches/warm.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE)
 	@benches/builds.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE)
+	@benches/rom.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME)
 	@benches/registry.py $(CARGO_TARGET_DIR)/release/lithify
 
 .PHONY: fmt

@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Freeze(FreezeArgs),
     /// Translate an artifact to native code, which starts in a millisecond
     Compile(CompileArgs),
+    /// Make one executable file of an artifact, which runs where nothing is installed
+    Bundle(BundleArgs),
     /// Show what an artifact holds
     Inspect(InspectArgs),
     /// Log in to a registry
@@ -254,6 +256,20 @@ pub(crate) struct CompileArgs {
     /// Where to write the native code [default: FILE.cwasm]
     #[arg(short, long, value_name = "FILE.cwasm")]
     pub(crate) output: Option<PathBuf>,
+    /// The artifact
+    #[arg(value_name = "FILE.wasm")]
+    pub(crate) file: PathBuf,
+}
+
+/// Arguments of `bundle`.
+#[derive(Debug, Args)]
+pub(crate) struct BundleArgs {
+    /// Where to write the executable [default: FILE]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// The static runner to put in [default: lithify-run beside this program]
+    #[arg(long, value_name = "FILE", env = "LITHIFY_RUNNER")]
+    pub(crate) runner: Option<PathBuf>,
     /// The artifact
     #[arg(value_name = "FILE.wasm")]
     pub(crate) file: PathBuf,

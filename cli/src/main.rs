@@ -5,6 +5,7 @@
 mod args;
 mod boot_files;
 mod build;
+mod bundle;
 mod compile;
 mod convert;
 mod error;
@@ -52,6 +53,7 @@ fn dispatch(command: Command) -> Result<Exit, CliError> {
         Command::Run(args) => run::run(args),
         Command::Freeze(args) => freeze::freeze(&args),
         Command::Compile(args) => compile::compile(&args),
+        Command::Bundle(args) => bundle::bundle(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Login(args) => login::login(&args),
         Command::Logout(args) => login::logout(&args),

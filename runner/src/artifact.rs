@@ -58,7 +58,7 @@ impl Artifact {
         Self::new(engine.compile_in_memory(&wasm)?, path)
     }
 
-    fn new(module: Module, path: &Path) -> Result<Self, RunnerError> {
+    pub(crate) fn new(module: Module, path: &Path) -> Result<Self, RunnerError> {
         match flaw(&module) {
             None => Ok(Self { module }),
             Some(reason) => Err(RunnerError::NotAnArtifact { path: path.into(), reason }),

@@ -165,8 +165,10 @@ pub fn write_compiled(path: &Path, compiled: &[u8]) -> Result<(), RunnerError> {
     Ok(())
 }
 
-/// The flat memory image is mostly zeros; they become holes instead of disk blocks.
-fn write_sparse(file: &mut fs::File, bytes: &[u8]) -> io::Result<()> {
+/// Writes from where `file` stands to its end. The flat memory image is mostly zeros; they become holes
+/// instead of disk blocks.
+pub(crate) fn write_sparse(file: &mut fs::File, bytes: &[u8]) -> io::Result<()> {
+    let start = file.stream_position()?;
     let zeros = [0; HOLE];
     for page in bytes.chunks(HOLE) {
         if *page == zeros[..page.len()] {
@@ -175,7 +177,7 @@ fn write_sparse(file: &mut fs::File, bytes: &[u8]) -> io::Result<()> {
             file.write_all(page)?;
         }
     }
-    file.set_len(bytes.len() as u64)
+    file.set_len(start + bytes.len() as u64)
 }
 
 #[cfg(test)]

@@ -44,6 +44,17 @@ pub enum RunnerError {
         /// The first difference.
         reason: String,
     },
+    /// The artifact in a bundle cannot be used.
+    #[error(
+        "{}: this bundle is damaged or was made for another machine ({reason}); bundle the .wasm again",
+        path.display()
+    )]
+    Bundle {
+        /// The file.
+        path: PathBuf,
+        /// The first difference.
+        reason: String,
+    },
     /// Native code is only run from files that nobody else could have written.
     #[error("{}: refusing to run native code from here: {reason}", path.display())]
     Untrusted {

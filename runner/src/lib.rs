@@ -12,6 +12,7 @@
 //!   that its user named and what that user's choice of network lets out, nothing else.
 
 mod artifact;
+mod bundle;
 #[cfg(feature = "compiler")]
 mod cache;
 mod engine;
@@ -29,6 +30,9 @@ mod trust;
 mod wasi;
 
 pub use artifact::Artifact;
+pub use bundle::Bundle;
+#[cfg(feature = "compiler")]
+pub use bundle::{BundleError, write_bundle};
 #[cfg(feature = "compiler")]
 pub use cache::{CompiledCache, user_cache, write_compiled};
 pub use engine::Engine;

@@ -15,10 +15,7 @@ const ROOT: u32 = 0;
 pub(crate) fn load(engine: &Engine, path: &Path) -> Result<Module, RunnerError> {
     let read = |source| RunnerError::Read { path: path.into(), source };
     let file = File::open(path).map_err(read)?;
-    let metadata = file.metadata().map_err(read)?;
-    if let Some(reason) = distrust(&metadata, rustix::process::geteuid().as_raw()) {
-        return Err(RunnerError::Untrusted { path: path.into(), reason });
-    }
+    check(&file, path)?;
     // SAFETY: the contents are what wasmtime wrote, as far as the file's owner is trusted: only
     // this user or root can have written them, and both can run any code as this user anyway.
     // The writers in this crate replace such files by renaming and never change them in place.
@@ -27,6 +24,16 @@ pub(crate) fn load(engine: &Engine, path: &Path) -> Result<Module, RunnerError> 
         path: path.into(),
         reason: root_cause(&error),
     })
+}
+
+/// Refuses a file that others could have written.
+pub(crate) fn check(file: &File, path: &Path) -> Result<(), RunnerError> {
+    let read = |source| RunnerError::Read { path: path.into(), source };
+    let metadata = file.metadata().map_err(read)?;
+    match distrust(&metadata, rustix::process::geteuid().as_raw()) {
+        Some(reason) => Err(RunnerError::Untrusted { path: path.into(), reason }),
+        None => Ok(()),
+    }
 }
 
 fn distrust(metadata: &Metadata, user: u32) -> Option<String> {

@@ -8,6 +8,7 @@
 
 mod bad_artifacts;
 mod bad_builds;
+mod bundle;
 mod command;
 mod debian;
 mod debian_app;
@@ -21,6 +22,7 @@ mod mounts;
 mod registry;
 mod renewal;
 mod reproducible;
+mod rom;
 mod round_trip;
 mod run_mounts;
 mod run_network;

@@ -1,15 +1,17 @@
 //! `lithify-run`: runs a compiled artifact, with no compiler in the program.
 //!
-//! The options are those of `lithify run` that a start needs, with the same meaning.
+//! The options are those of `lithify run` that a start needs, with the same meaning. Inside a bundle
+//! every argument is the container's, and the options come from a variable.
 
 use lexopt::prelude::*;
 use lithify_control::{Overrides, exit_code};
 use lithify_runner::{
-    Artifact, Engine, Events, HostMount, MountError, NetworkWish, RunOptions, Streams, Terminal,
-    run, variable,
+    Artifact, Bundle, Engine, Events, HostMount, MountError, NetworkWish, RunOptions, Streams,
+    Terminal, run, variable,
 };
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::{OsStr, OsString};
+use std::io::{IsTerminal, stdin, stdout};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::process::exit;
 
@@ -61,11 +63,19 @@ struct Args {
     overrides: Overrides,
 }
 
+/// The variable with the options of a bundle.
+const BUNDLE_OPTIONS: &str = "LITHIFY_OPTIONS";
+
 fn main() {
-    let args = Args::parse(lexopt::Parser::from_env()).unwrap_or_else(|error| {
-        fail(USAGE, &format!("{error}\ntry `lithify-run --help`"));
-    });
-    match start(args) {
+    let bundle = Bundle::of_program();
+    let args = match &bundle {
+        Some(_) => Args::of_bundle()
+            .unwrap_or_else(|error| fail(USAGE, &format!("{BUNDLE_OPTIONS}: {error}"))),
+        None => Args::parse(lexopt::Parser::from_env()).unwrap_or_else(|error| {
+            fail(USAGE, &format!("{error}\ntry `lithify-run --help`"));
+        }),
+    };
+    match start(args, bundle) {
         Ok(code) => exit(code.cast_signed()),
         Err(message) => fail(exit_code::LITHIFY.cast_signed(), &message),
     }
@@ -77,8 +87,30 @@ fn fail(code: i32, message: &str) -> ! {
 }
 
 impl Args {
-    fn parse(mut parser: lexopt::Parser) -> Result<Self, lexopt::Error> {
-        let mut args = Self::default();
+    fn parse(parser: lexopt::Parser) -> Result<Self, lexopt::Error> {
+        let args = Self::default().options(parser)?;
+        if args.words.is_empty() {
+            return Err("no artifact given".into());
+        }
+        Ok(args)
+    }
+
+    /// A program as any other: its arguments and streams are the container's, and so is the terminal
+    /// where it has one.
+    fn of_bundle() -> Result<Self, lexopt::Error> {
+        let tty = stdin().is_terminal() && stdout().is_terminal();
+        let args = Self { interactive: true, tty, ..Self::default() };
+        let options = std::env::var_os(BUNDLE_OPTIONS).unwrap_or_default();
+        let mut args = args.options(lexopt::Parser::from_args(bundle_options(&options)))?;
+        if let Some(word) = args.words.first() {
+            return Err(format!("expected options, found `{}`", word.to_string_lossy()).into());
+        }
+        args.words = std::env::args_os().collect();
+        Ok(args)
+    }
+
+    fn options(self, mut parser: lexopt::Parser) -> Result<Self, lexopt::Error> {
+        let mut args = self;
         while let Some(argument) = parser.next()? {
             match argument {
                 Short('e') | Long("env") => args.env.extend(variable(&parser.value()?)),
@@ -115,11 +147,16 @@ impl Args {
                 unknown => return Err(unknown.unexpected()),
             }
         }
-        if args.words.is_empty() {
-            return Err("no artifact given".into());
-        }
         Ok(args)
     }
+}
+
+/// Words between blanks, or lines where there are several.
+fn bundle_options(text: &OsStr) -> Vec<OsString> {
+    let is_end: fn(&u8) -> bool =
+        if text.as_bytes().contains(&b'\n') { |byte| *byte == b'\n' } else { |byte| *byte == b' ' };
+    let words = text.as_bytes().split(is_end).filter(|word| !word.is_empty());
+    words.map(|word| OsString::from_vec(word.to_vec())).collect()
 }
 
 fn wrong(error: MountError) -> lexopt::Error {
@@ -135,12 +172,15 @@ fn words(program: OsString) -> Vec<Vec<u8>> {
     if program.is_empty() { Vec::new() } else { vec![program.into_vec()] }
 }
 
-fn start(args: Args) -> Result<u32, String> {
+fn start(args: Args, bundle: Option<Bundle>) -> Result<u32, String> {
     let terminal = args.tty.then(|| Terminal::of_process(args.interactive));
     let terminal = terminal.transpose().map_err(|error| error.to_string())?;
-    let path = Path::new(&args.words[0]);
     let engine = Engine::new().map_err(|error| error.to_string())?;
-    let artifact = Artifact::open_precompiled(&engine, path).map_err(|error| error.to_string())?;
+    let artifact = match bundle {
+        Some(bundle) => bundle.open(&engine),
+        None => Artifact::open_precompiled(&engine, Path::new(&args.words[0])),
+    };
+    let artifact = artifact.map_err(|error| error.to_string())?;
     let streams = Streams::inherit(args.interactive)
         .map_err(|error| format!("a standard stream is closed: {error}"))?;
     let events = Events::of_process().map_err(|error| format!("cannot take signals: {error}"))?;
