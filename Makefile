@@ -110,6 +110,7 @@ bench: build boot-files base ## guest programs, cold starts, builds and pulls be
 		$(CARGO_TARGET_DIR)/guest/examples
 	@benches/mounts.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME) \
 		$(CARGO_TARGET_DIR)/guest/examples/native
+	@benches/network.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(CARGO_TARGET_DIR)/guest/examples/native
 	@benches/responsiveness.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE)
 	@benches/warm.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE)
 	@benches/builds.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE)

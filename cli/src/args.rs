@@ -9,7 +9,7 @@ use crate::run_name::Name;
 use crate::save::SaveOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lithify_control::MAX_MEMORY_BYTES;
-use lithify_hostnet::{ExtraHost, Published};
+use lithify_hostnet::{ExtraHost, NameServer, Published};
 use lithify_rom::Compression;
 use lithify_runner::NetworkMode;
 use std::ffi::OsString;
@@ -203,6 +203,9 @@ pub(crate) struct RunArgs {
     /// Add a name to /etc/hosts; host-gateway is this host's loopback interface
     #[arg(long, value_name = "NAME:IP|host-gateway")]
     pub(crate) add_host: Vec<ExtraHost>,
+    /// Ask this name server in place of this host's
+    #[arg(long, value_name = "IP[:PORT]")]
+    pub(crate) dns: Vec<NameServer>,
     #[command(flatten)]
     pub(crate) save: SaveOptions,
     /// Connect standard input

@@ -39,6 +39,7 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
         mode: args.network,
         published: args.publish.clone(),
         hosts: args.add_host.clone(),
+        name_servers: args.dns.clone(),
     };
     let overrides = Overrides {
         hosts: wish.host_lines(),

@@ -27,9 +27,9 @@ pub use address::{ADDRESS_LEN, decode_address, encode_address};
 pub use hosts::{ExtraHost, HostAddress, HostError, host_lines};
 pub use policy::{Access, Target};
 pub use published::{Protocol, PublishError, Published};
-pub use resolvers::resolvers;
 #[cfg(not(target_arch = "wasm32"))]
 pub use resolvers::resolvers_of_host;
+pub use resolvers::{NameServer, NameServerError, resolvers};
 pub use sockets::{SocketId, Sockets};
 #[cfg(not(target_arch = "wasm32"))]
 pub use system::{Kind, SystemSockets};

@@ -5,6 +5,7 @@
 //! (`/etc/hosts`, multicast DNS) are not known to the guest.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::str::FromStr;
 
 const PORT: u16 = 53;
 
@@ -39,6 +40,25 @@ pub fn resolvers_of_host() -> std::io::Result<Vec<SocketAddr>> {
     }
 }
 
+/// A name server that a user names: `IP` or `IP:PORT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NameServer(pub SocketAddr);
+
+/// A text is no name server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected an IP address, as in 9.9.9.9, [2620:fe::9] or 127.0.0.1:5353")]
+pub struct NameServerError;
+
+impl FromStr for NameServer {
+    type Err = NameServerError;
+
+    fn from_str(text: &str) -> Result<Self, NameServerError> {
+        let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+        let ip = inner.unwrap_or(text).parse().map(|ip: IpAddr| SocketAddr::new(ip, PORT));
+        ip.or_else(|_| text.parse()).map(Self).map_err(|_| NameServerError)
+    }
+}
+
 fn name_server(line: &str) -> Option<SocketAddr> {
     let mut words = line.split_ascii_whitespace();
     if words.next()? != "nameserver" {
@@ -65,6 +85,23 @@ fn scope_id(scope: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_name_servers_by_address() {
+        let parsed = |text: &str| text.parse::<NameServer>().map(|server| server.0.to_string());
+        for (text, expected) in [
+            ("9.9.9.9", "9.9.9.9:53"),
+            ("127.0.0.1:5353", "127.0.0.1:5353"),
+            ("::1", "[::1]:53"),
+            ("[::1]", "[::1]:53"),
+            ("[::1]:5", "[::1]:5"),
+        ] {
+            assert_eq!(parsed(text).as_deref(), Ok(expected), "{text}");
+        }
+        for text in ["", "dns.example", "9.9.9.9:", "9.9.9.9:x", "9.9.9"] {
+            assert_eq!(parsed(text), Err(NameServerError), "{text}");
+        }
+    }
 
     #[test]
     fn name_servers_are_read_as_resolv_conf_says() {

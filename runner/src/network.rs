@@ -1,10 +1,11 @@
 //! The host's network, as far as the user lets a guest have it.
 
 use lithify_hostnet::{
-    Access, ExtraHost, HostAddress, Published, SocketId, SystemSockets, Uplink, host_lines,
-    resolvers_of_host,
+    Access, ExtraHost, HostAddress, NameServer, Published, SocketId, SystemSockets, Uplink,
+    host_lines, resolvers_of_host,
 };
 use std::io;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 /// Docker's `--network`.
@@ -28,6 +29,8 @@ pub struct NetworkWish {
     pub published: Vec<Published>,
     /// Names for `/etc/hosts`.
     pub hosts: Vec<ExtraHost>,
+    /// Name servers in place of the host's.
+    pub name_servers: Vec<NameServer>,
 }
 
 /// Why there is no network as it was wished for.
@@ -107,10 +110,17 @@ impl NetworkWish {
         let published = self.published.iter().map(listen).collect::<Result<_, _>>()?;
         let uplink = Uplink {
             access,
-            resolvers: resolvers_of_host().map_err(NetworkError::NameServers)?,
+            resolvers: self.resolvers()?,
             published: self.published.iter().map(|port| (port.guest, port.protocol)).collect(),
         };
         Ok(Some(Network { sockets, uplink, published }))
+    }
+
+    fn resolvers(&self) -> Result<Vec<SocketAddr>, NetworkError> {
+        match &self.name_servers[..] {
+            [] => resolvers_of_host().map_err(NetworkError::NameServers),
+            named => Ok(named.iter().map(|server| server.0).collect()),
+        }
     }
 }
 
@@ -131,7 +141,7 @@ mod tests {
         NetworkWish {
             mode: mode.parse().unwrap(),
             published: published.iter().map(|port| port.parse().unwrap()).collect(),
-            hosts: Vec::new(),
+            ..NetworkWish::default()
         }
     }
 

@@ -19,6 +19,7 @@ mod hostile;
 mod idle;
 mod memory;
 mod mounts;
+mod network;
 mod registry;
 mod renewal;
 mod reproducible;

@@ -112,6 +112,13 @@ impl<S: Sockets> Gateway<S> {
         deadline.map(|at| at.saturating_sub(now))
     }
 
+    /// Whether the host has taken all that the guest's connections have sent, and their ends. When a
+    /// container is done, its kernel still sends what programs have left to it.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.connections.is_drained()
+    }
+
     fn now(&mut self) -> Instant {
         instant(self.sockets.now())
     }

@@ -100,6 +100,11 @@ impl Connections {
         self.flows.len() < MAX_CONNECTIONS
     }
 
+    /// Whether the guest has ended all its streams, and the host has taken them.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.flows.values().all(Flow::is_drained)
+    }
+
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         assert_eq!(self.hosts.len(), self.flows.len());

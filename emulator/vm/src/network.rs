@@ -73,6 +73,11 @@ impl Network {
         self.ready
     }
 
+    /// Whether the host has all that the container has sent.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.gateway.with(|gateway| gateway.is_drained())
+    }
+
     /// How long nothing is to be done unless a socket or the guest has something new.
     pub(crate) fn rest(&self) -> Option<Duration> {
         self.gateway.with(Gateway::rest)

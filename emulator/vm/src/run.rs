@@ -26,6 +26,10 @@ pub(crate) struct Handles {
 /// Longest single wait: a guest without timers still looks up now and then.
 const MAX_WAIT_NS: u64 = 3_600_000_000_000;
 
+/// How long a container that is done may take to hand what it has sent to the host: peers that do not
+/// read must not hold it up for ever.
+const LINGER_NS: u64 = 1_000_000_000;
+
 /// While output waits for a slow host, it is offered again this often.
 const OUTPUT_RETRY_NS: u64 = 1_000_000;
 
@@ -140,6 +144,7 @@ fn fail(why: &str) -> u32 {
 /// the machine is to be kept, with the container standing still in it.
 fn carry(frozen: &mut Frozen, mut events: Events, network: Option<&Network>) -> Option<u32> {
     let Frozen { machine, session, handles, memory_bytes, .. } = frozen;
+    let mut ended = None;
     loop {
         if let Err(error) = events.forward(session) {
             return Some(fail(&format!("the runner's events: {error}")));
@@ -150,6 +155,7 @@ fn carry(frozen: &mut Frozen, mut events: Events, network: Option<&Network>) -> 
             // What the host has not taken, the next one will get.
             Progress::Settled => return None,
             _ if machine.has_pending_output() => {}
+            Progress::Exited(_) if lingers(network, &mut ended) => {}
             Progress::Exited(code) => {
                 explain(code, &handles.messages, *memory_bytes);
                 return Some(code);
@@ -162,7 +168,10 @@ fn carry(frozen: &mut Frozen, mut events: Events, network: Option<&Network>) -> 
         }
         match status {
             Status::Running => {}
-            Status::Idle { wake_ns } => wait(machine, &events, network, wake_ns),
+            Status::Idle { wake_ns } => {
+                let longest = if ended.is_some() { LINGER_NS } else { MAX_WAIT_NS };
+                wait(machine, &events, network, wake_ns.unwrap_or(longest).min(longest));
+            }
             Status::Halted(halt) => {
                 return Some(halted(halt, &handles.messages, *memory_bytes));
             }
@@ -170,13 +179,22 @@ fn carry(frozen: &mut Frozen, mut events: Events, network: Option<&Network>) -> 
     }
 }
 
+/// Whether the container, done since `ended`, has sent what the host has not taken yet.
+fn lingers(network: Option<&Network>, ended: &mut Option<u64>) -> bool {
+    if network.is_none_or(Network::is_drained) {
+        return false;
+    }
+    let now = wasi::monotonic_ns();
+    now - *ended.get_or_insert(now) < LINGER_NS
+}
+
 /// Sleeps in the host until the guest's or the network's next timer, an event, a socket that is ready
-/// or input that the guest can take.
-fn wait(machine: &Machine, events: &Events, network: Option<&Network>, wake_ns: Option<u64>) {
+/// or input that the guest can take, at most for so many nanoseconds.
+fn wait(machine: &Machine, events: &Events, network: Option<&Network>, longest_ns: u64) {
     let input = machine.wanted_input().any(|port| port == number::STDIN);
-    let longest = if machine.has_pending_output() { OUTPUT_RETRY_NS } else { MAX_WAIT_NS };
+    let retry = machine.has_pending_output().then_some(OUTPUT_RETRY_NS);
     let rest = network.and_then(Network::rest).map(|rest| rest.as_nanos() as u64);
-    let nearest = [Some(longest), wake_ns, rest].into_iter().flatten().min().unwrap_or(longest);
+    let nearest = [retry, rest].into_iter().flatten().fold(longest_ns, u64::min);
     wasi::wait(input, [events.file(), network.map(Network::ready)], nearest);
 }
 

@@ -37,6 +37,7 @@ Options:
       --network MODE        default (other hosts), none, or host (this one, too)
       --add-host NAME:IP|host-gateway
                             add a name to /etc/hosts
+      --dns IP[:PORT]       ask this name server in place of this host's
       --entrypoint PROGRAM  replace the image's ENTRYPOINT; empty removes it
   -w, --workdir DIR         working directory
   -u, --user USER[:GROUP]   names or numbers
@@ -124,6 +125,7 @@ impl Args {
                     args.network.published.push(parser.value()?.parse()?);
                 }
                 Long("network" | "net") => args.network.mode = parser.value()?.parse()?,
+                Long("dns") => args.network.name_servers.push(parser.value()?.parse()?),
                 Long("add-host") => args.network.hosts.push(parser.value()?.parse()?),
                 Short('i') | Long("interactive") => args.interactive = true,
                 Short('t') | Long("tty") => args.tty = true,

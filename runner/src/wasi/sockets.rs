@@ -10,6 +10,7 @@ use crate::Network;
 use lithify_hostnet::{
     ADDRESS_LEN, Kind, SocketId, Sockets, Uplink, decode_address, encode_address,
 };
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::BorrowedFd;
@@ -21,6 +22,10 @@ const FIRST: u32 = READY + 1;
 /// The gateway bounds its guest's sockets far below this; an artifact that fails to must not take
 /// all descriptors there are.
 const MAX_SOCKETS: usize = 2048;
+
+/// Senders of datagrams to published ports that may be answered although the guest may not write to
+/// them first, as those on the host itself: as many as the gateway remembers.
+const MAX_ASKERS: usize = 256;
 
 /// Room that a reader of the list has at least: as many as the system tells at once.
 const READY_LEN: usize = 64 * size_of::<u32>();
@@ -35,6 +40,8 @@ type Result<T> = std::result::Result<T, Errno>;
 /// The sockets of one run, none if it has no network.
 pub(crate) struct SocketFiles {
     network: Option<Network>,
+    /// Who may be answered on which socket, the latest first.
+    askers: VecDeque<(SocketId, SocketAddr)>,
     ready: Vec<SocketId>,
 }
 
@@ -60,7 +67,7 @@ fn id(fd: u32) -> Result<SocketId> {
 
 impl SocketFiles {
     pub(crate) fn new(network: Option<Network>) -> Self {
-        Self { network, ready: Vec::new() }
+        Self { network, askers: VecDeque::new(), ready: Vec::new() }
     }
 
     fn network(&mut self) -> Result<&mut Network> {
@@ -126,6 +133,7 @@ impl SocketFiles {
                 let to = memory.bytes_mut(payload.at, payload.len)?;
                 let received = self.network()?.sockets.recv_from(id(fd)?, to);
                 let (len, from) = received.map_err(errno)?;
+                self.remember(id(fd)?, from);
                 memory.put(address.at, &encode_address(from))?;
                 Ok(ADDRESS_LEN + len)
             }
@@ -134,6 +142,17 @@ impl SocketFiles {
                 let to = memory.bytes_mut(vector.at, vector.len)?;
                 self.network()?.sockets.recv(id(fd)?, to).map_err(errno)
             }
+        }
+    }
+
+    fn remember(&mut self, socket: SocketId, from: SocketAddr) {
+        let Some(network) = &self.network else { return };
+        let is_new = network.published.contains(&socket)
+            && network.check(from).is_err()
+            && !self.askers.contains(&(socket, from));
+        if is_new {
+            self.askers.truncate(MAX_ASKERS - 1);
+            self.askers.push_front((socket, from));
         }
     }
 
@@ -166,8 +185,11 @@ impl SocketFiles {
                 let address = memory.bytes(address.at, address.len)?.first_chunk();
                 let to = address.and_then(decode_address).ok_or(Errno::Inval)?;
                 let from = memory.bytes(payload.at, payload.len)?;
+                let may_answer = self.askers.contains(&(id(fd)?, to));
                 let network = self.network()?;
-                network.check(to)?;
+                if !may_answer {
+                    network.check(to)?;
+                }
                 network.sockets.send_to(id(fd)?, from, to).map_err(errno)?;
                 Ok(ADDRESS_LEN + from.len())
             }
@@ -250,5 +272,92 @@ impl Host {
 
     pub(super) fn sock_shutdown(&mut self, _: &mut GuestMemory<'_>, fd: u32, how: u32) -> Outcome {
         Ok(self.sockets.shutdown(fd, how)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{NetworkMode, NetworkWish};
+    use std::io::Read;
+    use std::net::{TcpListener, UdpSocket};
+    use std::time::Duration;
+
+    fn files(mode: NetworkMode, published: &[&str]) -> SocketFiles {
+        let published = published.iter().map(|port| port.parse().unwrap()).collect();
+        SocketFiles::new(NetworkWish { mode, published, ..Default::default() }.open().unwrap())
+    }
+
+    /// A list of two vectors at 0: an address at 16 and `len` bytes at 64.
+    fn memory(bytes: &mut [u8], len: u32) -> GuestMemory<'_> {
+        let mut memory = GuestMemory::new(bytes);
+        for (at, value) in [(0, 16), (4, ADDRESS_LEN as u32), (8, 64), (12, len)] {
+            memory.put_u32(at, value).unwrap();
+        }
+        memory
+    }
+
+    fn wait(files: &mut SocketFiles) {
+        let network = files.network.as_mut().unwrap();
+        network.sockets.wait(Some(Duration::from_secs(60))).unwrap();
+    }
+
+    #[test]
+    fn an_artifact_reaches_what_its_user_lets_out_whatever_it_asks_for() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let here = format!("tcp/{}", listener.local_addr().unwrap());
+        let mut outside = files(NetworkMode::Default, &[]);
+        for name in [&here, "tcp/[::1]:1", "tcp/169.254.169.254:80", "tcp/10.0.2.2:80"] {
+            assert_eq!(outside.open(name), Err(Errno::Acces), "{name}");
+        }
+        assert_eq!(outside.open("tcp/localhost:80"), Err(Errno::Inval));
+        assert_eq!(outside.open("published/0"), Err(Errno::NoEnt));
+        let udp = outside.open("udp4").unwrap();
+        let mut bytes = [0; 128];
+        let mut memory = memory(&mut bytes, 1);
+        memory.put(16, &encode_address("127.0.0.1:9".parse().unwrap())).unwrap();
+        assert_eq!(outside.write(&memory, udp, 0, 2), Err(Errno::Acces));
+        assert_eq!(outside.write(&memory, udp, 0, 1), Err(Errno::Inval));
+
+        let mut host = files(NetworkMode::Host, &[]);
+        let fd = host.open(&here).unwrap();
+        let (mut accepted, _) = listener.accept().unwrap();
+        wait(&mut host);
+        assert_eq!(host.write(&memory, fd, 0, 0), Ok(0));
+        assert_eq!(host.write(&memory, fd, 8, 1), Ok(1));
+        host.shutdown(fd, SHUT_WRITE).unwrap();
+        assert_eq!(accepted.read_to_end(&mut Vec::new()).unwrap(), 1);
+        host.close(fd).unwrap();
+        assert_eq!(host.write(&memory, fd, 8, 1), Err(Errno::BadF));
+
+        let mut none = files(NetworkMode::None, &[]);
+        assert_eq!(none.open("ready"), Err(Errno::NoEnt));
+        assert_eq!(none.kind(READY), Err(Errno::BadF));
+    }
+
+    #[test]
+    fn who_wrote_to_a_published_port_may_be_answered() {
+        let mut files = files(NetworkMode::Default, &["127.0.0.1:0:53/udp"]);
+        let fd = files.open("published/0").unwrap();
+        let at = {
+            let network = files.network.as_mut().unwrap();
+            network.sockets.local_addr(network.published[0]).unwrap()
+        };
+        let asker = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        let mut bytes = [0; 128];
+        let mut memory = memory(&mut bytes, 5);
+        let address = encode_address(asker.local_addr().unwrap());
+        memory.put(16, &address).unwrap();
+        assert_eq!(files.write(&memory, fd, 0, 2), Err(Errno::Acces));
+        asker.send_to(b"hello", at).unwrap();
+        wait(&mut files);
+        assert_eq!(files.read(&mut memory, fd, 0, 2), Ok(ADDRESS_LEN + 5));
+        assert_eq!(memory.bytes(16, ADDRESS_LEN as u32), Ok(&address[..]));
+        assert_eq!(files.write(&memory, fd, 0, 2), Ok(ADDRESS_LEN + 5));
+        let mut answer = [0; 8];
+        assert_eq!(asker.recv(&mut answer).unwrap(), 5);
+        assert_eq!(&answer[..5], b"hello");
+        files.close(fd).unwrap();
+        assert_eq!(files.open("published/0"), Ok(fd));
     }
 }

@@ -17,8 +17,13 @@ pub(crate) struct Running {
 impl Running {
     /// Starts `words` in `artifact`.
     pub(crate) fn start(artifact: &Artifact, words: &[&str]) -> Self {
+        Self::start_with(artifact, &[], words)
+    }
+
+    /// As [`start`](Self::start), with these options.
+    pub(crate) fn start_with(artifact: &Artifact, options: &[&str], words: &[&str]) -> Self {
         let mut command = artifact.lab().lithify();
-        command.args(["run", "--interactive"]).arg(artifact.ours()).args(words);
+        command.args(["run", "--interactive"]).args(options).arg(artifact.ours()).args(words);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

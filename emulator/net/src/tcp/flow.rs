@@ -22,6 +22,16 @@ pub(super) enum Stage {
     Open(Open),
 }
 
+impl Flow {
+    /// Whether the host has all that the guest will ever send.
+    pub(super) fn is_drained(&self) -> bool {
+        match &self.stage {
+            Stage::Connecting { .. } => true,
+            Stage::Open(open) => open.guest_ended || open.host_failed,
+        }
+    }
+}
+
 /// A connection with a socket on both sides.
 pub(super) struct Open {
     pub(super) handle: SocketHandle,
