@@ -12,6 +12,8 @@ pub(crate) enum Image {
     Shell(&'static str),
     /// The base image as it is.
     Debian,
+    /// `images/warm`, whose targets are built with options of their own.
+    Warm,
 }
 
 impl Image {
@@ -19,6 +21,7 @@ impl Image {
         match self {
             Self::Shell(target) => target,
             Self::Debian => "debian",
+            Self::Warm => "warm",
         }
     }
 
@@ -27,6 +30,7 @@ impl Image {
         let folder = match self {
             Self::Shell(_) => "shell",
             Self::Debian => "debian",
+            Self::Warm => "warm",
         };
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/e2e/images").join(folder)
     }
