@@ -120,7 +120,7 @@ pub(crate) struct BuildArgs {
     #[arg(short, long, value_name = "SIZE", default_value = "256m", value_parser = guest_memory_size)]
     pub(crate) memory: u64,
     /// How to pack the root file system: none, lz4 or zstd[:LEVEL]
-    #[arg(long, value_name = "METHOD", default_value = "none")]
+    #[arg(long, value_name = "METHOD", default_value = "lz4")]
     pub(crate) compress: Compression,
     /// Memory of the machine that executes RUN; it holds what a step writes, too
     #[arg(long, value_name = "SIZE", default_value = "2g", value_parser = memory_size)]
@@ -440,7 +440,7 @@ pub(crate) struct ConvertArgs {
     #[arg(short, long, value_name = "SIZE", default_value = "256m", value_parser = guest_memory_size)]
     pub(crate) memory: u64,
     /// How to pack the root file system: none, lz4 or zstd[:LEVEL]
-    #[arg(long, value_name = "METHOD", default_value = "none")]
+    #[arg(long, value_name = "METHOD", default_value = "lz4")]
     pub(crate) compress: Compression,
     /// When to pull the image
     #[arg(long, value_enum, default_value_t = Pull::Missing)]
