@@ -71,7 +71,7 @@ pub(crate) fn is_listening(port: u16) -> bool {
 }
 
 /// Resets the connections of `processes` whose other end is outside the machine: after a thaw it
-/// would know nothing of them. Both ends get an error (`ECONNRESET`).
+/// would know nothing of them. Both ends get an error (`ECONNRESET`; who waits in a call, `EPIPE`).
 pub(crate) fn reset(processes: &Processes) {
     let outside = sockets().into_iter().filter(Socket::leads_outside);
     let inodes: BTreeSet<u64> = outside.map(|socket| socket.inode).collect();
