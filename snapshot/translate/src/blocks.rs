@@ -76,7 +76,7 @@ const fn is_link(register: u8) -> bool {
 /// Whether only the interpreter executes this.
 fn is_interpreted(code: OpCode) -> bool {
     use OpCode as C;
-    matches!(code, C::System | C::Illegal | C::Next) || crate::effects::is_float(code)
+    matches!(code, C::System | C::Illegal | C::Next | C::FClassS | C::FClassD)
 }
 
 /// The instruction at byte `at` and its length, if it ends on the page.
