@@ -17,8 +17,8 @@ pub(crate) fn preloads(
         matches!(last, End::Call { .. } | End::CallRegister { .. })
     };
     let mut predecessors = vec![Vec::new(); successors.len()];
-    for from in 1..successors.len() {
-        for &to in &successors[from] {
+    for (from, onward) in successors.iter().enumerate().skip(1) {
+        for &to in onward {
             predecessors[to].push(from);
         }
     }

@@ -76,7 +76,6 @@ impl Emitter<'_> {
     }
 
     /// Pushes the result of `op`.
-    #[expect(clippy::too_many_lines, reason = "a table: one line per op")]
     #[rustfmt::skip]
     fn value(&mut self, op: &Op) {
         use OpCode as C;

@@ -391,17 +391,17 @@ impl Emitter<'_> {
     fn double_to_integer(&mut self, op: &Op, place: Place) {
         self.read_float(op.rs1);
         self.w().local_set(local::FA);
-        self.to_integer(op, place);
+        self.convert_to_integer(op, place);
     }
 
     fn single_to_integer(&mut self, op: &Op, place: Place) {
         self.read_single(op.rs1, place);
         self.w().f64_promote_f32().local_set(local::FA);
-        self.to_integer(op, place);
+        self.convert_to_integer(op, place);
     }
 
     /// Converts [`local::FA`] where the result is in range, and exact or rounded towards zero.
-    fn to_integer(&mut self, op: &Op, place: Place) {
+    fn convert_to_integer(&mut self, op: &Op, place: Place) {
         use OpCode as C;
         use local::{A, FA};
         // A power of two well inside the range of the host's conversion.

@@ -276,9 +276,9 @@ impl<'a> Emitter<'a> {
             self.open(Label::Node(child));
         }
         if node == 0 {
-            self.choose_door()
+            self.choose_door();
         } else {
-            self.block(node)
+            self.block(node);
         }
         for &child in &children {
             self.close();
