@@ -45,6 +45,7 @@ pub(crate) struct SocketFiles {
     ready: Vec<SocketId>,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn errno(error: io::Error) -> Errno {
     if let Some(errno) = rustix::io::Errno::from_io_error(&error) {
         return errno.into();
