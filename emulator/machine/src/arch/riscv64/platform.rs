@@ -54,8 +54,10 @@ const PLIC_PHANDLE: u32 = 2;
 const ISA_BASE: &str = "rv64i";
 /// What the hart implements, in canonical order: single letters, then names.
 const SINGLE_LETTER_EXTENSIONS: [&str; 6] = ["i", "m", "a", "f", "d", "c"];
-const NAMED_EXTENSIONS: [&str; 10] =
-    ["zicboz", "zicntr", "zicsr", "zifencei", "zba", "zbb", "zbs", "sstc", "svadu", "svvptc"];
+const NAMED_EXTENSIONS: [&str; 11] = [
+    "zicboz", "zicntr", "zicond", "zicsr", "zifencei", "zba", "zbb", "zbs", "sstc", "svadu",
+    "svvptc",
+];
 
 /// Window start of virtio slot `slot`.
 #[must_use]
@@ -258,7 +260,7 @@ mod tests {
         let lines = node(&source, "cpu@0");
         for line in [
             "mmu-type = \"riscv,sv39\";",
-            "riscv,isa = \"rv64imafdc_zicboz_zicntr_zicsr_zifencei_zba_zbb_zbs_sstc_svadu_svvptc\";",
+            "riscv,isa = \"rv64imafdc_zicboz_zicntr_zicond_zicsr_zifencei_zba_zbb_zbs_sstc_svadu_svvptc\";",
             "riscv,isa-base = \"rv64i\";",
             "riscv,cboz-block-size = <0x1000>;",
         ] {
