@@ -11,8 +11,8 @@ pub(crate) struct Set {
     pub(crate) f: u32,
     /// Float instructions may run.
     pub(crate) float: bool,
-    /// Inexact results round to nearest and raise nothing new.
-    pub(crate) inexact: bool,
+    /// The dynamic rounding mode is to nearest.
+    pub(crate) nearest: bool,
     /// The host's multiply-add rounds once.
     pub(crate) fused: bool,
 }
@@ -27,14 +27,14 @@ const fn float_bit(slot: u8) -> u32 {
 }
 
 impl Set {
-    pub(crate) const EMPTY: Self = Self { x: 0, f: 0, float: false, inexact: false, fused: false };
+    pub(crate) const EMPTY: Self = Self { x: 0, f: 0, float: false, nearest: false, fused: false };
 
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             x: self.x & other.x,
             f: self.f & other.f,
             float: self.float && other.float,
-            inexact: self.inexact && other.inexact,
+            nearest: self.nearest && other.nearest,
             fused: self.fused && other.fused,
         }
     }
@@ -44,7 +44,7 @@ impl Set {
             x: self.x | other.x,
             f: self.f | other.f,
             float: self.float || other.float,
-            inexact: self.inexact || other.inexact,
+            nearest: self.nearest || other.nearest,
             fused: self.fused || other.fused,
         }
     }
@@ -54,7 +54,7 @@ impl Set {
             x: self.x & !other.x,
             f: self.f & !other.f,
             float: self.float && !other.float,
-            inexact: self.inexact && !other.inexact,
+            nearest: self.nearest && !other.nearest,
             fused: self.fused && !other.fused,
         }
     }
@@ -117,17 +117,24 @@ fn reads(op: &Op) -> Set {
         Shape::LoadFloat | Shape::ToFloat => Set { x: bit(op.rs1), ..float },
         Shape::StoreFloat => Set { x: bit(op.rs1), f: float_bit(op.rs2), ..float },
         Shape::Float { sources } => {
-            let (inexact, fused) = (is_inexact(op.code), sources == 3);
-            Set { f: float_sources(sources), inexact, fused, ..float }
+            let (nearest, fused) = (is_rounded(op), sources == 3);
+            Set { f: float_sources(sources), nearest, fused, ..float }
         }
         Shape::FromFloat { sources } => Set { f: float_sources(sources), ..float },
     }
 }
 
-/// Whether results are rounded most of the time.
-fn is_inexact(code: OpCode) -> bool {
+/// Whether this computes and rounds as the dynamic mode says.
+fn is_rounded(op: &Op) -> bool {
     use OpCode as C;
-    (C::FAddS..=C::FNMAddS).contains(&code) || (C::FAddD..=C::FNMAddD).contains(&code)
+    const DYNAMIC: u8 = 7;
+    let mode = match op.code {
+        code if shape(code) == (Shape::Float { sources: 3 }) => op.imm as u8,
+        code if (C::FAddS..=C::FSqrtS).contains(&code) => op.rs3,
+        code if (C::FAddD..=C::FSqrtD).contains(&code) => op.rs3,
+        _ => return false,
+    };
+    mode == DYNAMIC
 }
 
 fn writes(op: &Op) -> Set {

@@ -1,7 +1,7 @@
 //! Floating point by the host's instructions, as far as they do what the guest's would.
 //!
-//! A rounded result stands if rounding is to nearest, *inexact* is flagged already, and the result is
-//! finite and clearly normal: then nothing else can have been raised. NaNs, subnormal numbers, and the first
+//! A result stands if rounding is to nearest, it is exact or *inexact* is flagged already, and it is finite
+//! and clearly normal: then nothing else can have been raised. NaNs, subnormal numbers, and the first
 //! inexact operation are the interpreter's. Multiply-add is wasm's relaxed one, where that rounds once,
 //! which functions find out before they use it.
 
@@ -22,6 +22,9 @@ const NX: i32 = 1;
 /// The lowest magnitude that nothing tiny is rounded to, twice the smallest normal number.
 const NORMAL_F64: f64 = 2.0 * f64::MIN_POSITIVE;
 const NORMAL_F32: f32 = 2.0 * f32::MIN_POSITIVE;
+
+/// A power of two from which on integers of 64 bits are not looked at closely.
+const LARGE: f64 = (1u64 << 62) as f64;
 
 const BOX: i64 = 0xffff_ffff << 32;
 
@@ -87,25 +90,33 @@ impl Emitter<'_> {
         self.exit_if(place.at, place.retired);
     }
 
-    /// Leaves unless inexact results are what they would be: rounded to nearest, with nothing to flag.
-    pub(super) fn ask_for_inexact(&mut self, at: Offset, retired: u32) {
-        if !self.path.known.inexact {
-            let (frm, fflags) = (field(self.layout().frm, 0), field(self.layout().fflags, 0));
-            let mut w = self.w();
-            w.i32_const(0).i32_load8_u(frm);
-            w.i32_const(0).i32_load8_u(fflags).i32_const(NX).i32_and().i32_eqz().i32_or();
+    /// Leaves unless the dynamic rounding mode is to nearest.
+    pub(super) fn ask_for_nearest(&mut self, at: Offset, retired: u32) {
+        if !self.path.known.nearest {
+            let frm = field(self.layout().frm, 0);
+            self.w().i32_const(0).i32_load8_u(frm);
             self.exit_if(at, retired);
-            self.path.known.inexact = true;
+            self.path.known.nearest = true;
         }
     }
 
-    /// The same for an op with its own rounding mode. Whether code behind can go on is not known
-    /// otherwise, so modes other than to nearest leave always.
+    /// Leaves if *inexact* is not flagged yet and what `inexact` pushes is not zero.
+    fn ask_for_exact(&mut self, place: Place, inexact: impl FnOnce(&mut InstructionSink<'_>)) {
+        let fflags = field(self.layout().fflags, 0);
+        let mut w = self.w();
+        w.i32_const(0).i32_load8_u(fflags).i32_const(NX).i32_and();
+        w.if_(BlockType::Result(ValType::I32)).i32_const(0).else_();
+        inexact(&mut w);
+        w.end();
+        self.exit_if(place.at, place.retired);
+    }
+
+    /// The same for an op with its own rounding mode: other ones leave always.
     fn round_to_nearest(&mut self, mode: u8, place: Place) {
-        if mode == NEAREST || mode == DYNAMIC {
-            self.ask_for_inexact(place.at, place.retired);
-        } else {
-            self.give_up(place);
+        match mode {
+            NEAREST => {}
+            DYNAMIC => self.ask_for_nearest(place.at, place.retired),
+            _ => self.give_up(place),
         }
     }
 
@@ -140,7 +151,7 @@ impl Emitter<'_> {
 
     fn compute_double(&mut self, op: &Op, place: Place) {
         use OpCode as C;
-        use local::{FA, FB, FR};
+        use local::{FA, FB, FC, FR};
         self.round_to_nearest(op.rs3, place);
         self.operands_double(op);
         let mut w = self.w();
@@ -167,6 +178,17 @@ impl Emitter<'_> {
             w.i32_eqz().else_().i32_const(0).end();
         }
         self.exit_if(place.at, place.retired);
+        self.ask_for_exact(place, |w| match op.code {
+            C::FAddD => sum_error_double(w, FA, FB, FR),
+            C::FSubD => {
+                w.local_get(FB).f64_neg().local_set(FC);
+                sum_error_double(w, FA, FC, FR);
+            }
+            C::FMulD => inexact_product(w, FA, FB),
+            _ => {
+                w.i32_const(1);
+            }
+        });
         self.w().local_get(FR);
         self.write_float(op.rd);
     }
@@ -199,6 +221,18 @@ impl Emitter<'_> {
             w.local_get(SR).f32_abs().f32_const(infinity).f32_lt().i32_and().i32_eqz();
         }
         self.exit_if(place.at, place.retired);
+        self.ask_for_exact(place, |w| match op.code {
+            C::FAddS => sum_error_single(w, false),
+            C::FSubS => sum_error_single(w, true),
+            // Binary64 holds any product of two.
+            C::FMulS => {
+                w.local_get(SA).f64_promote_f32().local_get(SB).f64_promote_f32().f64_mul();
+                w.local_get(SR).f64_promote_f32().f64_ne();
+            }
+            _ => {
+                w.i32_const(1);
+            }
+        });
         self.w().local_get(SR);
         self.write_single(op.rd);
     }
@@ -245,6 +279,8 @@ impl Emitter<'_> {
         w.i32_or().local_get(FR).local_get(FC).f64_eq().i32_and().i32_eqz();
         w.else_().i32_const(0).end();
         self.exit_if(place.at, place.retired);
+        let minus = matches!(op.code, C::FNMSubD | C::FNMAddD);
+        self.ask_for_exact(place, |w| inexact_multiply_add(w, minus));
         self.w().local_get(FR);
         self.write_float(op.rd);
     }
@@ -270,6 +306,9 @@ impl Emitter<'_> {
         w.local_get(SR).f32_abs().f32_const(f32_value(f32::INFINITY)).f32_lt();
         w.i32_and().i32_eqz();
         self.exit_if(place.at, place.retired);
+        self.ask_for_exact(place, |w| {
+            w.i32_const(1);
+        });
         self.w().local_get(SR);
         self.write_single(op.rd);
     }
@@ -404,12 +443,12 @@ impl Emitter<'_> {
     fn convert_to_integer(&mut self, op: &Op, place: Place) {
         use OpCode as C;
         use local::{A, FA};
+        let fflags = field(self.layout().fflags, 0);
         // A power of two well inside the range of the host's conversion.
         const LIMIT: f64 = (1u64 << 62) as f64;
         match op.rs3 {
-            TOWARDS_ZERO => self.ask_for_flagged(place),
             // Reserved modes are illegal.
-            DYNAMIC => self.ask_for_inexact(place.at, place.retired),
+            DYNAMIC => self.ask_for_nearest(place.at, place.retired),
             5.. => self.give_up(place),
             _ => {}
         }
@@ -418,10 +457,9 @@ impl Emitter<'_> {
         self.exit_if(place.at, place.retired);
         let mut w = self.w();
         w.local_get(FA).i64_trunc_sat_f64_s().local_set(A);
+        w.local_get(A).f64_convert_i64_s().local_get(FA).f64_ne();
         if op.rs3 == TOWARDS_ZERO {
-            w.i32_const(0);
-        } else {
-            w.local_get(A).f64_convert_i64_s().local_get(FA).f64_ne();
+            w.i32_const(0).i32_load8_u(fflags).i32_const(NX).i32_and().i32_eqz().i32_and();
         }
         match op.code {
             C::FCvtWD | C::FCvtWS => {
@@ -446,22 +484,13 @@ impl Emitter<'_> {
         self.write(op.rd);
     }
 
-    /// Leaves unless *inexact* is flagged.
-    fn ask_for_flagged(&mut self, place: Place) {
-        if !self.path.known.inexact {
-            let fflags = field(self.layout().fflags, 0);
-            self.w().i32_const(0).i32_load8_u(fflags).i32_const(NX).i32_and().i32_eqz();
-            self.exit_if(place.at, place.retired);
-        }
-    }
-
     fn integer_to_double(&mut self, op: &Op, place: Place) {
         use OpCode as C;
         if matches!(op.code, C::FCvtDL | C::FCvtDLu) {
             self.round_to_nearest(op.rs3, place);
         } else if op.rs3 == DYNAMIC {
             // Exact, but reserved modes are illegal.
-            self.ask_for_inexact(place.at, place.retired);
+            self.ask_for_nearest(place.at, place.retired);
         } else if op.rs3 > 4 {
             self.give_up(place);
         }
@@ -473,6 +502,24 @@ impl Emitter<'_> {
             C::FCvtDL => w.f64_convert_i64_s(),
             _ => w.f64_convert_i64_u(),
         };
+        w.local_set(local::FR);
+        if matches!(op.code, C::FCvtDL | C::FCvtDLu) {
+            let signed = op.code == C::FCvtDL;
+            self.read(op.rs1);
+            self.w().local_set(local::A);
+            self.ask_for_exact(place, |w| {
+                w.local_get(local::FR);
+                if signed {
+                    w.i64_trunc_sat_f64_s()
+                } else {
+                    w.i64_trunc_sat_f64_u()
+                };
+                w.local_get(local::A).i64_ne();
+                // Saturation may hide what rounding up to a power of two did.
+                w.local_get(local::FR).f64_abs().f64_const(f64_value(LARGE)).f64_ge().i32_or();
+            });
+        }
+        self.w().local_get(local::FR);
         self.write_float(op.rd);
     }
 
@@ -487,6 +534,11 @@ impl Emitter<'_> {
             C::FCvtSL => w.f32_convert_i64_s(),
             _ => w.f32_convert_i64_u(),
         };
+        w.local_set(local::SR);
+        self.ask_for_exact(place, |w| {
+            w.i32_const(1);
+        });
+        self.w().local_get(local::SR);
         self.write_single(op.rd);
     }
 
@@ -500,6 +552,9 @@ impl Emitter<'_> {
         w.local_get(SR).f32_abs().f32_const(f32_value(f32::INFINITY)).f32_lt().i32_and();
         w.local_get(FA).f64_const(f64_value(0.0)).f64_eq().i32_or().i32_eqz();
         self.exit_if(place.at, place.retired);
+        self.ask_for_exact(place, |w| {
+            w.local_get(SR).f64_promote_f32().local_get(FA).f64_ne();
+        });
         self.w().local_get(SR);
         self.write_single(op.rd);
     }
@@ -508,7 +563,7 @@ impl Emitter<'_> {
     fn widen(&mut self, op: &Op, place: Place) {
         use local::SA;
         if op.rs3 == DYNAMIC {
-            self.ask_for_inexact(place.at, place.retired);
+            self.ask_for_nearest(place.at, place.retired);
         } else if op.rs3 > 4 {
             self.give_up(place);
         }
@@ -544,4 +599,61 @@ fn exact_zero(
         }
         _ => {}
     }
+}
+
+/// Pushes whether rounding took anything from the finite sum `sum` of `a` and `b` (Knuth's two-sum).
+fn sum_error_double(w: &mut InstructionSink<'_>, a: u32, b: u32, sum: u32) {
+    w.local_get(a).local_get(sum).local_get(sum).local_get(a).f64_sub();
+    // a - (sum - (sum - a))
+    w.f64_sub().f64_sub();
+    // b - (sum - a)
+    w.local_get(b).local_get(sum).local_get(a).f64_sub().f64_sub();
+    w.f64_add().f64_const(f64_value(0.0)).f64_ne();
+}
+
+/// The same for [`local::SR`], the sum or difference of [`local::SA`] and [`local::SB`].
+fn sum_error_single(w: &mut InstructionSink<'_>, difference: bool) {
+    use local::{SA, SB, SR};
+    w.local_get(SA).local_get(SR).local_get(SR).local_get(SA).f32_sub().f32_sub().f32_sub();
+    w.local_get(SB);
+    if difference {
+        w.f32_neg();
+    }
+    w.local_get(SR).local_get(SA).f32_sub().f32_sub();
+    w.f32_add().f32_const(f32_value(0.0)).f32_ne();
+}
+
+/// Pushes whether the product of two numbers, which is clearly normal or zero, may need more than the 53 bits
+/// of a significand.
+fn inexact_product(w: &mut InstructionSink<'_>, a: u32, b: u32) {
+    const HIDDEN: i64 = 1 << 52;
+    const PRECISION: i64 = 53;
+    for factor in [a, b] {
+        w.local_get(factor).i64_reinterpret_f64().i64_const(HIDDEN).i64_or().i64_ctz();
+    }
+    w.i64_add().i64_const(PRECISION).i64_lt_s();
+    for factor in [a, b] {
+        w.local_get(factor).f64_const(f64_value(0.0)).f64_ne().i32_and();
+    }
+}
+
+/// Pushes whether the multiply-add of [`local::FA`], [`local::FB`] and [`local::FC`] may have been rounded:
+/// whether its product or the sum of that and the third would be.
+fn inexact_multiply_add(w: &mut InstructionSink<'_>, minus: bool) {
+    use local::{FA, FB, FC, FR};
+    const PRODUCT: u32 = local::FP;
+    w.local_get(FA).local_get(FB).f64_mul();
+    if minus {
+        w.f64_neg();
+    }
+    w.local_set(PRODUCT);
+    inexact_product(w, FA, FB);
+    sum_error_double(w, PRODUCT, FC, FR);
+    w.i32_or();
+    // A product that is tiny was rounded, unless a factor is zero.
+    w.local_get(PRODUCT).f64_abs().f64_const(f64_value(NORMAL_F64)).f64_lt();
+    for factor in [FA, FB] {
+        w.local_get(factor).f64_const(f64_value(0.0)).f64_ne().i32_and();
+    }
+    w.i32_or();
 }

@@ -59,10 +59,11 @@ mod local {
     pub(super) const FB: u32 = 15;
     pub(super) const FC: u32 = 16;
     pub(super) const FR: u32 = 17;
-    pub(super) const F64_LOCALS: u32 = 4;
-    pub(super) const SA: u32 = 18;
-    pub(super) const SB: u32 = 19;
-    pub(super) const SR: u32 = 20;
+    pub(super) const FP: u32 = 18;
+    pub(super) const F64_LOCALS: u32 = 5;
+    pub(super) const SA: u32 = 19;
+    pub(super) const SB: u32 = 20;
+    pub(super) const SR: u32 = 21;
     pub(super) const F32_LOCALS: u32 = 3;
     /// The first of those that a function makes as it needs them.
     pub(super) const OTHERS: u32 = SA + F32_LOCALS;
@@ -311,8 +312,8 @@ impl<'a> Emitter<'a> {
         if wanted.float {
             self.ask_for_float(at, 0);
         }
-        if wanted.inexact {
-            self.ask_for_inexact(at, 0);
+        if wanted.nearest {
+            self.ask_for_nearest(at, 0);
         }
         if wanted.fused {
             self.ask_for_fused(at, 0);
