@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use lithify_control::MAX_MEMORY_BYTES;
 use lithify_hostnet::{ExtraHost, NameServer, Published};
 use lithify_rom::Compression;
-use lithify_runner::NetworkMode;
+use lithify_runner::{NetworkMode, Stats};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -217,9 +217,9 @@ pub(crate) struct RunArgs {
     /// Print the kernel's messages to standard error
     #[arg(long)]
     pub(crate) kernel_log: bool,
-    /// Print to standard error at the end how many instructions ran, and how many of them translated
-    #[arg(long)]
-    pub(crate) stats: bool,
+    /// Print to standard error at the end what the run took: phases, instructions, memory
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    pub(crate) stats: Option<Stats>,
     /// Accepted for docker's sake: nothing of a run is ever kept
     #[arg(long, hide = true)]
     pub(crate) rm: bool,

@@ -8,8 +8,8 @@ use crate::reference::{Finder, Target};
 use lithify_control::Overrides;
 use lithify_image::Reference;
 use lithify_runner::{
-    Artifact, CompiledCache, End, Engine, Events, HostMount, MountError, NetworkWish, RunOptions,
-    RunnerError, Streams, Terminal,
+    Artifact, CompiledCache, End, Engine, Events, HostMount, Meter, MountError, NetworkWish,
+    RunOptions, RunnerError, Streams, Terminal,
 };
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -26,6 +26,7 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
     let Some(word) = args.words.first() else {
         return Err(CliError::usage("no artifact given"));
     };
+    let meter = args.stats.map(|_| Meter::start());
     let terminal = args.tty.then(|| Terminal::of_process(args.interactive));
     let terminal = terminal.transpose().map_err(|error| CliError::own(error.to_string()))?;
     let engine = Engine::new()?;
@@ -65,9 +66,14 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
         streams,
         events: Some(events),
         terminal,
+        meter: meter.clone(),
     };
     let missed = |code| saving.as_ref().and_then(|saving| saving.missed(code));
-    match lithify_runner::run_until_freeze(&engine, &artifact, options)? {
+    let end = lithify_runner::run_until_freeze(&engine, &artifact, options)?;
+    if let (Some(meter), Some(form)) = (meter, args.stats) {
+        eprint!("{}", form.of(&meter));
+    }
+    match end {
         End::Exit(code) => missed(code).map_or(Ok(Exit::Guest(code)), Err),
         End::Frozen(machine) => {
             saving.map_or(Ok(()), |saving| saving.save(&machine))?;
@@ -138,7 +144,6 @@ fn overrides(args: &RunArgs) -> Overrides {
         user: bytes(&args.user),
         hostname: bytes(&args.hostname),
         kernel_log: args.kernel_log,
-        statistics: args.stats,
         ..Overrides::default()
     }
 }

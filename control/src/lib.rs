@@ -15,6 +15,7 @@ mod overrides;
 mod process;
 mod profile;
 mod start;
+mod statistics;
 mod terminal;
 mod warm;
 pub mod wire;
@@ -27,6 +28,7 @@ pub use overrides::Overrides;
 pub use process::ImageProcess;
 pub use profile::{BlockProfile, PageProfile, Profile, ProfileError};
 pub use start::{StartRequest, THAW_ENTROPY_LEN};
+pub use statistics::Statistics;
 pub use terminal::WindowSize;
 pub use warm::{Readiness, Renewal, Warm};
 

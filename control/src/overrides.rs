@@ -20,7 +20,7 @@ pub struct Overrides {
     pub hosts: Vec<u8>,
     /// Print the kernel's messages to standard error.
     pub kernel_log: bool,
-    /// Say at the end on standard error how many instructions were executed, and how.
+    /// Write [`Statistics`](crate::Statistics) at the end.
     pub statistics: bool,
     /// `--tty`: the container gets a terminal, of this size at first.
     pub terminal: Option<WindowSize>,

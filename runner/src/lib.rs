@@ -21,6 +21,7 @@ mod error;
 mod events;
 #[cfg(feature = "compiler")]
 mod expand;
+mod meter;
 mod mounts;
 mod network;
 mod output_watch;
@@ -39,6 +40,7 @@ pub use engine::Engine;
 pub use environment::variable;
 pub use error::RunnerError;
 pub use events::{Events, Freezer};
+pub use meter::{Meter, Stats};
 pub use mounts::{HostMount, MountError};
 pub use network::{Network, NetworkError, NetworkMode, NetworkWish};
 pub use output_watch::OutputWatch;

@@ -2,7 +2,7 @@
 
 use crate::error::{RunnerError, root_cause};
 use crate::wasi::{self, Exit, Host, OwnFolder, Streams};
-use crate::{Artifact, Engine, Events, HostMount, Network, Terminal, terminal};
+use crate::{Artifact, Engine, Events, HostMount, Meter, Network, Terminal, terminal};
 use lithify_control::Overrides;
 use wasmtime::{Linker, Store};
 
@@ -25,6 +25,8 @@ pub struct RunOptions {
     pub events: Option<Events>,
     /// The container gets a terminal.
     pub terminal: Option<Terminal>,
+    /// Measures the run.
+    pub meter: Option<Meter>,
 }
 
 /// How a run ends.
@@ -75,17 +77,25 @@ pub fn run_until_freeze(
     artifact: &Artifact,
     options: RunOptions,
 ) -> Result<End, RunnerError> {
-    let RunOptions { args, env, mut overrides, mounts, network, streams, events, terminal } =
+    let RunOptions { args, env, mut overrides, mounts, network, streams, events, terminal, meter } =
         options;
+    overrides.statistics = meter.is_some();
+    let measure = |note: fn(&Meter)| meter.iter().for_each(note);
+    measure(Meter::mapped);
+    let streams = streams.measured(meter.clone());
     overrides.terminal = terminal.map(|_| terminal::size());
     let uplink = network.as_ref().map(|network| network.uplink.encode());
     let folder = OwnFolder::new(overrides.encode(), uplink, events);
     let host = Host::new(args, env, streams, folder, mounts, network);
     let mut store = Store::new(engine.wasmtime(), host);
     let program = start(&mut store, artifact)?;
+    measure(Meter::instantiated);
     let raw = terminal.map(Terminal::enter).transpose().map_err(RunnerError::Terminal)?;
     let outcome = program.call(&mut store, ());
     drop(raw);
+    if let Some(meter) = &meter {
+        meter.count(store.data().folder.statistics());
+    }
     match outcome {
         Ok(()) => Ok(End::Frozen(Standstill { store })),
         Err(error) => match error.downcast_ref::<Exit>() {

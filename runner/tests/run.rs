@@ -80,6 +80,7 @@ impl Bench {
             streams: Streams::new(stdin, duplicate(&out), duplicate(&err)),
             events: None,
             terminal: None,
+            meter: None,
         };
         let code = self.open(path).and_then(|artifact| run(&self.engine, &artifact, options));
         let contents = |file: &mut File| {
@@ -169,6 +170,7 @@ fn reader_that_goes_away_ends_the_run_with_141() {
         streams,
         events: None,
         terminal: None,
+        meter: None,
     };
     assert_eq!(run(&bench.engine, &bench.open(&path).unwrap(), options).unwrap(), 141);
 }

@@ -39,6 +39,7 @@ fn options(streams: Streams) -> RunOptions {
         streams,
         events: None,
         terminal: None,
+        meter: None,
     }
 }
 

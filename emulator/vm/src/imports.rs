@@ -1,5 +1,7 @@
 //! Functions that the snapshot stage provides, and partly replaces in the artifact.
 
+use std::cell::Cell;
+
 mod raw {
     #[link(wasm_import_module = "lithify")]
     unsafe extern "C" {
@@ -36,8 +38,18 @@ pub(crate) fn rom_len() -> u64 {
     raw::rom_len()
 }
 
+thread_local! {
+    static ROM_BYTES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Bytes of the ROM read so far.
+pub(crate) fn rom_bytes() -> u64 {
+    ROM_BYTES.get()
+}
+
 /// Fills `into`; the range lies inside the ROM.
 pub(crate) fn rom_read(into: &mut [u8], offset: u64) {
+    ROM_BYTES.set(ROM_BYTES.get() + into.len() as u64);
     // SAFETY: the callee writes `len` bytes to `into`.
     unsafe { raw::rom_read(into.as_mut_ptr(), offset, length(into)) }
 }

@@ -1,7 +1,7 @@
 //! Second half: thaw, start the container, carry bytes until it exits.
 
 use lithify_control::wire::WireError;
-use lithify_control::{Frame, Overrides, exit_code};
+use lithify_control::{Frame, Overrides, Statistics, exit_code};
 use lithify_machine::{GENERATION_ID_LEN, Halt, Machine, Status, Translated};
 
 use crate::bindings::{Messages, Randomness, Streams, WasiClock, number};
@@ -12,7 +12,7 @@ use crate::rom::Rom;
 use crate::session::Progress;
 use crate::wasi;
 use crate::{Frozen, Stage};
-use crate::{crash, files, request};
+use crate::{crash, files, imports, request};
 
 /// Parts of the bindings that learn about the thaw.
 #[derive(Debug)]
@@ -60,14 +60,14 @@ pub(crate) fn run(frozen: Frozen) -> End {
 
 fn run_with(mut frozen: Frozen, overrides: Result<Overrides, WireError>) -> End {
     let statistics = overrides.as_ref().is_ok_and(|overrides| overrides.statistics);
-    let (before, translated) = (frozen.machine.instret(), frozen.machine.translated());
+    let before = counts(&frozen.machine);
     let network = match thaw(&mut frozen, overrides) {
         Ok(network) => network,
         Err(error) => return End::Exit(fail(&error.to_string())),
     };
     let end = carry(&mut frozen, Events::open(), network.as_ref());
     if statistics {
-        report_statistics(&frozen.machine, before, translated);
+        report_statistics(before, &frozen.machine);
     }
     match end {
         Some(code) => End::Exit(code),
@@ -78,16 +78,31 @@ fn run_with(mut frozen: Frozen, overrides: Result<Overrides, WireError>) -> End 
     }
 }
 
-/// Tells what was executed since the thaw.
-fn report_statistics(machine: &Machine, before: u64, translated_before: Translated) {
-    let instructions = machine.instret() - before;
-    let Translated { instructions: all, calls } = machine.translated();
-    let translated = all - translated_before.instructions;
-    let percent = 100.0 * translated as f64 / instructions.max(1) as f64;
-    let calls = calls - translated_before.calls;
-    wasi::report(&format!(
-        "{instructions} instructions, {percent:.1} % of them translated, in {calls} calls"
-    ));
+/// Counts at one moment.
+fn counts(machine: &Machine) -> Statistics {
+    let Translated { instructions, calls } = machine.translated();
+    Statistics {
+        instructions: machine.instret(),
+        translated: instructions,
+        calls,
+        new_pages: machine.touched_pages() as u64,
+        rom_bytes: imports::rom_bytes(),
+    }
+}
+
+/// Tells the runner what was counted since the thaw.
+fn report_statistics(before: Statistics, machine: &Machine) {
+    let now = counts(machine);
+    let since = Statistics {
+        instructions: now.instructions - before.instructions,
+        translated: now.translated - before.translated,
+        calls: now.calls - before.calls,
+        new_pages: now.new_pages.saturating_sub(before.new_pages),
+        rom_bytes: now.rom_bytes - before.rom_bytes,
+    };
+    if let Some(file) = wasi::open_preopened(Overrides::DIRECTORY, Statistics::FILE) {
+        let _ = wasi::write(file, &since.encode());
+    }
 }
 
 /// Joins the machine to this host, and tells the guest what it is to do.

@@ -6,8 +6,8 @@
 use lexopt::prelude::*;
 use lithify_control::{Overrides, exit_code};
 use lithify_runner::{
-    Artifact, Bundle, Engine, Events, HostMount, MountError, NetworkWish, RunOptions, Streams,
-    Terminal, run, variable,
+    Artifact, Bundle, Engine, Events, HostMount, Meter, MountError, NetworkWish, RunOptions, Stats,
+    Streams, Terminal, run, variable,
 };
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, stdin, stdout};
@@ -42,6 +42,7 @@ Options:
   -w, --workdir DIR         working directory
   -u, --user USER[:GROUP]   names or numbers
       --hostname NAME       host name
+      --stats[=json]        say at the end what the run took, on standard error
   -h, --help                print this
   -V, --version             print the version
 
@@ -62,6 +63,7 @@ struct Args {
     mounts: Vec<HostMount>,
     network: NetworkWish,
     overrides: Overrides,
+    stats: Option<Stats>,
 }
 
 /// The variable with the options of a bundle.
@@ -136,6 +138,12 @@ impl Args {
                 Short('u') | Long("user") => {
                     args.overrides.user = Some(parser.value()?.into_vec());
                 }
+                Long("stats") => {
+                    args.stats = Some(match parser.optional_value() {
+                        Some(form) => form.parse()?,
+                        None => Stats::Text,
+                    });
+                }
                 Long("hostname") => args.overrides.hostname = Some(parser.value()?.into_vec()),
                 Short('h') | Long("help") => print_and_exit(HELP),
                 Short('V') | Long("version") => {
@@ -175,6 +183,7 @@ fn words(program: OsString) -> Vec<Vec<u8>> {
 }
 
 fn start(args: Args, bundle: Option<Bundle>) -> Result<u32, String> {
+    let meter = args.stats.as_ref().map(|_| Meter::start());
     let terminal = args.tty.then(|| Terminal::of_process(args.interactive));
     let terminal = terminal.transpose().map_err(|error| error.to_string())?;
     let engine = Engine::new().map_err(|error| error.to_string())?;
@@ -196,6 +205,11 @@ fn start(args: Args, bundle: Option<Bundle>) -> Result<u32, String> {
         streams,
         events: Some(events),
         terminal,
+        meter: meter.clone(),
     };
-    run(&engine, &artifact, options).map_err(|error| error.to_string())
+    let code = run(&engine, &artifact, options).map_err(|error| error.to_string())?;
+    if let (Some(meter), Some(form)) = (meter, args.stats) {
+        eprint!("{}", form.of(&meter));
+    }
+    Ok(code)
 }

@@ -110,6 +110,7 @@ impl Host {
         let from = memory.bytes(vector.at, vector.len)?;
         let len = match owner(fd) {
             Owner::Host => rustix::io::write(self.files.writable(fd)?, from)?,
+            Owner::Folder => self.folder.write(fd, from)?,
             _ => self.streams.write(fd, from)?,
         };
         Ok(memory.put_u32(written, len as u32)?)

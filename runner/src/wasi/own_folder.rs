@@ -1,8 +1,9 @@
-//! The folder `/.lithify` that only our runner offers: requests that WASI has no words for.
+//! The folder `/.lithify` that only our runner offers: requests that WASI has no words for, and what
+//! the vm has to say in return.
 
 use super::errno::Errno;
 use crate::Events;
-use lithify_control::Overrides;
+use lithify_control::{Overrides, Statistics};
 use lithify_hostnet::Uplink;
 use std::os::fd::BorrowedFd;
 
@@ -30,6 +31,7 @@ enum Open {
     /// With the position of the next read.
     Text(Text, usize),
     Events,
+    Statistics,
 }
 
 /// A file whose contents are known.
@@ -45,13 +47,14 @@ pub(crate) struct OwnFolder {
     request: Vec<u8>,
     uplink: Option<Vec<u8>>,
     events: Option<Events>,
+    statistics: Option<Statistics>,
     /// The open files by descriptor, from [`FIRST_FILE`] on.
     open: Vec<Option<Open>>,
 }
 
 impl OwnFolder {
     pub(crate) fn new(request: Vec<u8>, uplink: Option<Vec<u8>>, events: Option<Events>) -> Self {
-        Self { request, uplink, events, open: Vec::new() }
+        Self { request, uplink, events, statistics: None, open: Vec::new() }
     }
 
     fn text(&self, text: Text) -> &[u8] {
@@ -69,6 +72,7 @@ impl OwnFolder {
         match slot.ok_or(Errno::BadF)? {
             Open::Text(text, _) => Ok(Entry::File { size: self.text(text).len() as u64 }),
             Open::Events => Ok(Entry::Events),
+            Open::Statistics => Ok(Entry::File { size: 0 }),
         }
     }
 
@@ -90,6 +94,7 @@ impl OwnFolder {
         let file = match str::from_utf8(path) {
             Ok(Overrides::FILE) => Open::Text(Text::Request, 0),
             Ok(Uplink::FILE) if self.uplink.is_some() => Open::Text(Text::Uplink, 0),
+            Ok(Statistics::FILE) => Open::Statistics,
             Ok(Overrides::EVENTS) if self.events.is_some() => Open::Events,
             _ => return Err(Errno::NoEnt),
         };
@@ -120,6 +125,22 @@ impl OwnFolder {
         Ok(len)
     }
 
+    /// Takes the statistics, whole.
+    pub(super) fn write(&mut self, fd: u32, from: &[u8]) -> Result<usize, Errno> {
+        match slot(fd).and_then(|slot| self.open.get(slot)).copied().flatten() {
+            Some(Open::Statistics) => {
+                self.statistics = Some(Statistics::decode(from).map_err(|_| Errno::Inval)?);
+                Ok(from.len())
+            }
+            _ => Err(Errno::BadF),
+        }
+    }
+
+    /// What the vm has written.
+    pub(crate) fn statistics(&self) -> Option<Statistics> {
+        self.statistics
+    }
+
     /// `whence`: 0 from the start, 1 from the position, 2 from the end.
     pub(super) fn seek(&mut self, fd: u32, offset: i64, whence: u32) -> Result<u64, Errno> {
         let text = *self.position(fd)?.0;
@@ -140,7 +161,7 @@ impl OwnFolder {
     fn position(&mut self, fd: u32) -> Result<(&mut Text, &mut usize), Errno> {
         match slot(fd).and_then(|slot| self.open.get_mut(slot)) {
             Some(Some(Open::Text(text, position))) => Ok((text, position)),
-            Some(Some(Open::Events)) => Err(Errno::SPipe),
+            Some(Some(Open::Events | Open::Statistics)) => Err(Errno::SPipe),
             Some(None) | None => Err(Errno::BadF),
         }
     }

@@ -1,7 +1,7 @@
 //! Standard input, output and error on the host's descriptors.
 
 use super::errno::{Errno, Stop};
-use crate::OutputWatch;
+use crate::{Meter, OutputWatch};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::retry_on_intr;
 use std::io;
@@ -17,19 +17,25 @@ pub struct Streams {
     stdout: OwnedFd,
     stderr: OwnedFd,
     watch: Option<OutputWatch>,
+    meter: Option<Meter>,
 }
 
 impl Streams {
     /// Streams on descriptors of the caller; without `stdin` the guest reads end of file.
     #[must_use]
     pub fn new(stdin: Option<OwnedFd>, stdout: OwnedFd, stderr: OwnedFd) -> Self {
-        Self { stdin, stdout, stderr, watch: None }
+        Self { stdin, stdout, stderr, watch: None, meter: None }
     }
 
     /// The same, looked at by `watch`.
     #[must_use]
     pub fn watched(self, watch: OutputWatch) -> Self {
         Self { watch: Some(watch), ..self }
+    }
+
+    /// The same, whose first output `meter` notes.
+    pub(crate) fn measured(self, meter: Option<Meter>) -> Self {
+        Self { meter, ..self }
     }
 
     /// This process's own streams; standard input only if it is to be `attached`.
@@ -63,6 +69,7 @@ impl Streams {
         let file = self.get(fd)?.filter(|_| fd != 0).ok_or(Errno::BadF)?;
         let written = blocking(file, PollFlags::OUT, || rustix::io::write(file, from));
         let written = written.map_err(stop)?;
+        self.meter.iter().for_each(Meter::wrote);
         if let Some(watch) = &mut self.watch {
             watch.see(fd, &from[..written]);
         }
