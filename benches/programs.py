@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
@@ -95,6 +96,50 @@ def print_suite(samples):
         print(f"{label:<20}" + "".join(f"{'':>10} {ratios[name]:>6.2f}x" for name in names))
 
 
+# What translation is held against, and by which factor it must be faster, by group of rows.
+TRANSLATED, INTERPRETED = "translated", "lithify wasm"
+GOALS = [
+    ("CPU part", "qemu-system", 1.3),
+    ("CPU part", INTERPRETED, 5.0),
+    ("integer/bytecode", INTERPRETED, 3.5),
+    ("python/loop", INTERPRETED, 3.5),
+    ("float", "qemu-system", 3.0),
+    ("system", "qemu-system", 1.0),
+]
+
+
+def speedup(medians, rows, over):
+    ratios = [medians[over][row] / medians[TRANSLATED][row] for row in rows]
+    return statistics.geometric_mean(ratios)
+
+
+def print_translation(samples, files, wasmtime):
+    """How much faster translated code is, and what it costs the first compile and the file."""
+    medians = {
+        side: {row: statistics.median(seconds) for row, seconds in rows.items()} for side, rows in samples.items()
+    }
+    print("\ntranslated code under wasmtime: times as fast, geometric means")
+    for label, over, goal in GOALS:
+        rows = [
+            row for row in medians[TRANSLATED]
+            if row == label or row.startswith(label + "/") or (label == "CPU part" and not row.startswith("system/"))
+        ]
+        if over in medians:
+            print(f"{label:<20} over {over:<14} {speedup(medians, rows, over):>6.2f}x   goal {goal}x")
+    size = os.path.getsize(files.artifact) - os.path.getsize(files.interpreted)
+    seconds = compile_seconds(wasmtime, files.artifact) - compile_seconds(wasmtime, files.interpreted)
+    print(f"adds {size / 1e6:.2f} MB to the .wasm (goal 2.5) and {seconds:.2f} CPU-seconds to a compile (goal 3)")
+    return {"bytes": size, "compile_seconds": seconds}
+
+
+def compile_seconds(wasmtime, artifact):
+    """CPU-seconds of all threads."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([wasmtime, "compile", "-o", os.devnull, artifact], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def measure_starts(found):
     """{program: {side: wall seconds of each run}}"""
     samples = {}
@@ -155,12 +200,14 @@ def main():
     found = sides.suite_sides(args, files)
     suite = measure_suite(found)
     print_suite(suite)
+    translation = print_translation(suite, files, args.wasmtime)
     starts = measure_starts(sides.start_sides(args, files))
     print_starts(starts)
     results = {
         "machine": where,
         "commands": {side.name: [side.environment, side.command] for side in found},
         "suite": suite,
+        "translation": translation,
         "starts": starts,
     }
     with open(os.path.join(sides.OUT, "results.json"), "w", encoding="utf-8") as file:

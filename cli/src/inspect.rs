@@ -7,7 +7,7 @@ use crate::reference::{Target, artifact, in_store};
 use crate::registry::open_store;
 use indicatif::BinaryBytes;
 use lithify_registry::limits::MAX_MANIFEST_BYTES;
-use lithify_snapshot::{Report, RomReport, inspect as read_report};
+use lithify_snapshot::{Report, RomReport, TranslationReport, inspect as read_report};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -76,6 +76,7 @@ fn as_text(report: &Report) -> String {
         ("Env", shown(&config["Env"])),
         ("User", shown(&config["User"])),
         ("Working dir", shown(&config["WorkingDir"])),
+        ("Translated", translation_shown(manifest.translation)),
         ("Size", bytes(sizes.file)),
         ("  emulator", bytes(sizes.code)),
         ("  machine", bytes(sizes.image)),
@@ -91,6 +92,18 @@ fn as_text(report: &Report) -> String {
         let _ = writeln!(text, "{name:<13} {value}");
     }
     text
+}
+
+fn translation_shown(translation: Option<TranslationReport>) -> String {
+    let Some(report) = translation else { return "nothing".to_owned() };
+    format!(
+        "{} of guest code, {} functions, {}; {}.{} % of what was counted",
+        BinaryBytes(report.guest_bytes),
+        report.functions,
+        BinaryBytes(report.wasm_bytes),
+        report.covered_permille / 10,
+        report.covered_permille % 10,
+    )
 }
 
 fn rom_shown(rom: &RomReport) -> String {

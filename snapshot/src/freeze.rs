@@ -3,6 +3,7 @@
 use crate::append::{Place, append};
 use crate::host::{self, BootHost};
 use crate::imports::{BuildImport, LITHIFY, WASI};
+use crate::sections::TranslationReport;
 use crate::translation::{Emulator, Selection};
 use lithify_control::{BootConfig, Profile};
 use lithify_runner::{CompiledCache, Engine, RunnerError};
@@ -79,13 +80,19 @@ impl std::fmt::Debug for LineTest {
 
 /// A module that continues where the boot ended, its rootfs still an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frozen(pub(crate) Vec<u8>);
+pub struct Frozen(pub(crate) Vec<u8>, Option<TranslationReport>);
 
 impl Frozen {
     /// The module.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// What was translated, if anything.
+    #[must_use]
+    pub fn translation(&self) -> Option<TranslationReport> {
+        self.1
     }
 }
 
@@ -195,17 +202,19 @@ pub fn freeze(
         FreezeError::did_not_come_up(memory_bytes, trap, &store.data().log_tail())
     })?;
     let place = Place::find(&wasm).map_err(unfit)?;
-    let functions = match selection {
-        Some(selection) => {
+    let translation = selection
+        .map(|selection| {
             let mut emulator = Emulator { store: &mut store, instance };
-            emulator.translate(&selection, place).map_err(unfit)?.functions
-        }
-        None => Vec::new(),
-    };
+            emulator.translate(&selection, place).map_err(unfit)
+        })
+        .transpose()?;
     Emulator { store: &mut store, instance }.settle(&footprint).map_err(unfit)?;
     let mut state = Booted { store: &mut store, instance };
     let frozen = complete(wizer.snapshot(&context, &mut state)).map_err(emulator)?;
-    append(&frozen, place, &functions).map(Frozen).map_err(unfit)
+    let report = translation.as_ref().map(TranslationReport::of);
+    let functions = translation.map_or(Vec::new(), |translation| translation.functions);
+    let module = append(&frozen, place, &functions).map_err(unfit)?;
+    Ok(Frozen(module, report))
 }
 
 /// What a start of `machine` will use; nothing is known of one that boots no further than it must,

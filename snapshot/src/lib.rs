@@ -31,6 +31,6 @@ pub use freeze::{FreezeError, Frozen, LineTest, Machine, freeze, train};
 pub use inspect::{InspectError, Report, RomReport, Sizes, inspect};
 pub use rom::{SealError, seal};
 pub use save::{SaveError, save};
-pub use sections::{Manifest, Sections};
+pub use sections::{Manifest, Sections, TranslationReport};
 pub use stored_rom::StoredRom;
 pub use translation::Selection;

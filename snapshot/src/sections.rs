@@ -1,5 +1,6 @@
 //! The custom sections of an artifact.
 
+use lithify_translate::Translation;
 use serde::{Deserialize, Serialize};
 
 /// Name of the section with the [`Manifest`].
@@ -29,6 +30,39 @@ pub struct Manifest {
     /// The image's program runs in the frozen machine already.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub running: bool,
+    /// What was translated ahead of time, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub translation: Option<TranslationReport>,
+}
+
+/// Guest code that an artifact holds as WebAssembly, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TranslationReport {
+    /// Different pages with such code.
+    pub pages: u32,
+    /// Functions that were made of it.
+    pub functions: u32,
+    /// Bytes of guest code.
+    pub guest_bytes: u64,
+    /// Bytes of the functions.
+    pub wasm_bytes: u64,
+    /// Executed instructions of the profile that are translated, in thousandths of all.
+    pub covered_permille: u32,
+}
+
+impl TranslationReport {
+    pub(crate) fn of(translation: &Translation) -> Self {
+        let pages = translation.entries.chunk_by(|a, b| a.page == b.page).count();
+        let covered =
+            u128::from(translation.covered) * 1000 / u128::from(translation.counted.max(1));
+        Self {
+            pages: pages as u32,
+            functions: translation.functions.len() as u32,
+            guest_bytes: translation.guest_bytes as u64,
+            wasm_bytes: translation.functions.iter().map(|body| body.len() as u64).sum(),
+            covered_permille: covered as u32,
+        }
+    }
 }
 
 impl Manifest {

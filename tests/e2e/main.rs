@@ -36,4 +36,5 @@ mod signals;
 mod streams;
 mod support;
 mod terminal;
+mod translation;
 mod warm;

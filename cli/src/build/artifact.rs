@@ -100,7 +100,7 @@ impl Parts<'_> {
         })?;
         progress.step("artifact", |_| {
             let rom = rootfs.stored(self.args.compress, store)?;
-            let written = write_sealed(store, &frozen, &rom, &self.sections(&rootfs));
+            let written = write_sealed(store, &frozen, &rom, &self.sections(&rootfs, &frozen));
             written.map_err(|error| error.about("cannot write the artifact"))
         })
     }
@@ -165,7 +165,7 @@ impl Parts<'_> {
         }
     }
 
-    fn sections(&self, rootfs: &Rootfs) -> Sections {
+    fn sections(&self, rootfs: &Rootfs, frozen: &Frozen) -> Sections {
         let [kernel, initramfs, emulator] = self.boot.digests().map(|digest| digest.to_string());
         Sections {
             manifest: Manifest {
@@ -178,6 +178,7 @@ impl Parts<'_> {
                 emulator,
                 rootfs: rootfs.digest.to_string(),
                 running: self.args.warm.key().is_some(),
+                translation: frozen.translation(),
             },
             image_config: self.config.to_json(),
         }

@@ -12,7 +12,7 @@ use std::str::FromStr;
 /// Instructions of the image's program that are counted at most.
 const PROGRAM_INSTRUCTIONS: u64 = 300_000_000;
 /// Instructions of a training command.
-const TRAIN_INSTRUCTIONS: u64 = 2_000_000_000;
+const TRAIN_INSTRUCTIONS: u64 = 20_000_000_000;
 /// Longer files are no profiles: one has 16384 pages at most for each run.
 const MAX_PROFILE: u64 = 1 << 30;
 

@@ -113,6 +113,7 @@ pub(crate) fn sections() -> Sections {
             emulator: digest("3"),
             rootfs: digest("4"),
             running: false,
+            translation: None,
         },
         image_config: br#"{"os":"linux"}"#.to_vec(),
     }

@@ -79,15 +79,30 @@ pub struct Translation {
     pub guest_bytes: usize,
     /// Guest instructions.
     pub instructions: usize,
+    /// Executed instructions that the profile counted.
+    pub counted: u64,
+    /// Those of them that are translated.
+    pub covered: u64,
+}
+
+/// Executed instructions.
+fn executed(pages: &[Vec<blocks::BasicBlock>]) -> u64 {
+    let of = |block: &blocks::BasicBlock| block.count.saturating_mul(block.len.into());
+    pages.iter().flatten().map(of).fold(0, u64::saturating_add)
 }
 
 /// Translates the hottest blocks, `budget` bytes of guest code at most.
 #[must_use]
 pub fn translate(pages: &[Page], link: &Link, budget: usize) -> Translation {
     let found: Vec<_> = pages.iter().map(blocks::find).collect();
+    let counted = executed(&found);
     let chosen = select::hottest(found, budget);
-    let mut translation =
-        Translation { functions: vec![transfer::function(link)], ..Translation::default() };
+    let mut translation = Translation {
+        functions: vec![transfer::function(link)],
+        counted,
+        covered: executed(&chosen),
+        ..Translation::default()
+    };
     for (number, blocks) in chosen.iter().enumerate() {
         translation.guest_bytes += blocks.iter().map(blocks::BasicBlock::bytes).sum::<usize>();
         translation.instructions += blocks.iter().map(|block| block.len as usize).sum::<usize>();

@@ -1,0 +1,108 @@
+//! Translated code does what interpreted code does, also where code changes, stacks are left and
+//! pages come and go.
+
+use crate::support::{Artifact, Lab, Runtime, run};
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+const COMPILER: &str = "riscv64-linux-gnu-gcc";
+
+/// `torture`'s cases.
+const CASES: [&str; 9] =
+    ["selfmod", "alias", "protect", "jit", "spawn", "recursion", "jump", "signals", "evict"];
+
+/// An image with the program, which is cross-compiled; none without the compiler.
+fn context(lab: &Lab) -> Option<TempDir> {
+    let folder = lab.temporary();
+    let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/e2e/images/translation");
+    let program = folder.path().join("torture");
+    let mut compiler = Command::new(COMPILER);
+    compiler.args(["-O2", "-static", "-s", "-o"]).arg(&program).arg(images.join("torture.c"));
+    match compiler.output() {
+        Err(error) => {
+            println!("skipped: {COMPILER}: {error}");
+            return None;
+        }
+        Ok(output) => {
+            let message = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{COMPILER}: {message}");
+        }
+    }
+    std::fs::copy(images.join("Dockerfile"), folder.path().join("Dockerfile")).expect("a copy");
+    Some(folder)
+}
+
+/// The artifact without translation, and the one that was trained on every case.
+fn artifacts() -> Option<&'static [Artifact; 2]> {
+    static ARTIFACTS: OnceLock<Option<[Artifact; 2]>> = OnceLock::new();
+    let build = || {
+        let lab = Lab::get()?;
+        let context = context(lab)?;
+        let artifact = |name: &str, options: &[String]| {
+            let wasm = lab.folder().join(name);
+            run(lab.build(context.path(), &wasm).args(options)).expect_code(0);
+            Artifact::at(lab, wasm)
+        };
+        let train = CASES.map(|case| format!("--train=[\"/torture\", \"{case}\"]"));
+        Some([
+            artifact("interpreted.wasm", &["--translate=off".into()]),
+            artifact("translated.wasm", &train),
+        ])
+    };
+    ARTIFACTS.get_or_init(build).as_ref()
+}
+
+#[test]
+fn changing_code_and_stacks_left_behind_are_the_same_translated() {
+    let Some([interpreted, translated]) = artifacts() else { return };
+    let expected = Runtime::Stock.run(interpreted, &["/torture"]).expect_code(0);
+    assert_eq!(expected.stdout_text().lines().count(), CASES.len(), "{}", expected.stdout_text());
+    for runtime in Runtime::BOTH {
+        let found = runtime.run(translated, &["/torture"]).expect_code(0);
+        assert_eq!(found.stdout_text(), expected.stdout_text());
+    }
+}
+
+/// What `--stats` says: instructions, and percent of them translated.
+fn statistics(artifact: &Artifact, case: &str) -> (u64, f64) {
+    let mut command = artifact.lab().lithify();
+    command.args(["run", "--stats"]).arg(artifact.ours()).args(["/torture", case]);
+    let stderr = run(&mut command).expect_code(0).stderr_text();
+    let words: Vec<&str> = stderr.split_whitespace().collect();
+    let behind = |word| words.iter().position(|known| *known == word).map(|at| words[at + 1]);
+    let instructions = behind("lithify:").and_then(|word| word.parse().ok());
+    let percent = behind("instructions,").and_then(|word| word.parse().ok());
+    instructions.zip(percent).unwrap_or_else(|| panic!("no statistics: {stderr}"))
+}
+
+#[test]
+fn trained_code_is_executed_translated_and_generated_code_is_not() {
+    let Some([interpreted, translated]) = artifacts() else { return };
+    assert_eq!(statistics(interpreted, "recursion").1, 0.0);
+    let (_, trained) = statistics(translated, "signals");
+    assert!(trained > 80.0, "{trained} %");
+}
+
+#[test]
+fn profiles_are_kept_and_give_the_same_artifact_and_damaged_ones_are_refused() {
+    let Some(lab) = Lab::get() else { return };
+    let Some(context) = context(lab) else { return };
+    let path = |name: &str| context.path().join(name);
+    let build = |output: &str, option: &str, profile: &str| {
+        let mut command = lab.build(context.path(), &path(output));
+        command.arg(format!("--profile-{option}")).arg(path(profile));
+        run(&mut command)
+    };
+    build("trained.wasm", "out", "counts").expect_code(0);
+    build("given.wasm", "in", "counts").expect_code(0);
+    let [trained, given] = ["trained.wasm", "given.wasm"].map(|name| std::fs::read(path(name)));
+    assert!(trained.expect("an artifact") == given.expect("an artifact"), "the artifacts differ");
+    let mut counts = std::fs::read(path("counts")).expect("a profile");
+    counts.truncate(counts.len() / 2);
+    std::fs::write(path("half"), counts).expect("half a profile");
+    build("half.wasm", "in", "half").expect_error(1, &["half", "damaged profile"]);
+    std::fs::write(path("none"), "nothing").expect("a file");
+    build("none.wasm", "in", "none").expect_error(1, &["none", "not a profile"]);
+}
