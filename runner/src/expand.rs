@@ -21,6 +21,8 @@ const MAX_DATA: u64 = u32::MAX as u64;
 const WASM_PAGE: u64 = 64 << 10;
 const DATA_SECTION: u8 = 11;
 const PASSIVE: u8 = 1;
+/// Of a passive segment: its kind and a length of 32 bits.
+const MAX_HEADER: u64 = 6;
 
 /// `wasm` with its ROM as it is. A module without a packed ROM comes back unchanged, and so does one
 /// that is no valid module, which is the compiler's to say.
@@ -53,9 +55,6 @@ pub(crate) fn expand(wasm: &[u8]) -> Result<Cow<'_, [u8]>, RunnerError> {
     out.extend_from_slice(&wasm[place.section.end..]);
     Ok(Cow::Owned(out))
 }
-
-/// Of a passive segment: its kind and a length of 32 bits.
-const MAX_HEADER: u64 = 6;
 
 /// Where in a module its ROM is: the last segment, if that is passive.
 struct Place {
@@ -119,5 +118,67 @@ impl Source for Segment<'_> {
     /// The caller has made sure that the segment is as long as the header says.
     fn read(&mut self, offset: u64, into: &mut [u8]) {
         into.copy_from_slice(&self.0[offset as usize..][..into.len()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lithify_rom::{Codec, pack};
+    use std::fmt::Write;
+    use std::io::Cursor;
+
+    fn packed(raw: &[u8]) -> Vec<u8> {
+        let mut out = Cursor::new(Vec::new());
+        pack(raw, raw.len() as u64, Codec::Lz4, 0, &mut out).unwrap();
+        out.into_inner()
+    }
+
+    /// A module with sections on both sides of the data, and `rom` as its last segment.
+    fn module(pages: u32, rom: &[u8]) -> Vec<u8> {
+        let mut bytes = String::new();
+        rom.iter().for_each(|byte| write!(bytes, "\\{byte:02x}").unwrap());
+        let text = format!(
+            r#"(module (@custom "before" "x") (memory {pages}) (data (i32.const 9) "frozen")
+               (func (memory.init 1 (i32.const 0) (i32.const 0) (i32.const 0)))
+               (data "{bytes}") (@custom "after" (after last) "y"))"#
+        );
+        wat::parse_str(text).unwrap()
+    }
+
+    /// Compresses to a quarter or so.
+    fn image() -> Vec<u8> {
+        (0..200_000_u32)
+            .flat_map(|i| [(i / 9) as u8, (i.wrapping_mul(2_654_435_761) >> 28) as u8])
+            .collect()
+    }
+
+    #[test]
+    fn packed_rom_becomes_the_image_and_all_else_stays() {
+        let raw = image();
+        let from = module(1, &packed(&raw));
+        let expanded = expand(&from).unwrap();
+        assert!(matches!(expanded, Cow::Owned(_)));
+        assert!(*expanded == *module(1, &raw));
+        assert!(matches!(expand(&expanded).unwrap(), Cow::Borrowed(_)), "once is enough");
+    }
+
+    #[test]
+    fn what_has_no_packed_rom_or_must_not_grow_is_left_alone() {
+        let bomb = packed(&vec![0; 1 << 20]);
+        assert!(bomb.len() * 17 < 1 << 20, "{}", bomb.len());
+        for (what, wasm) in [
+            ("no data", wat::parse_str("(module)").unwrap()),
+            (
+                "active data",
+                wat::parse_str(r#"(module (memory 1) (data (i32.const 0) "LITHROM1"))"#).unwrap(),
+            ),
+            ("plain", module(1, b"hsqs")),
+            ("bomb", module(1, &bomb)),
+            ("no room beside the memory", module(65_535, &packed(&image()))),
+            ("no module", b"\0asm\x01\0\0\0\x0b".to_vec()),
+        ] {
+            assert!(*expand(&wasm).unwrap() == *wasm, "{what}");
+        }
     }
 }

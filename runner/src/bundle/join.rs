@@ -162,11 +162,12 @@ fn move_sections(compiled: &mut [u8], shift: u64) -> Option<()> {
     let len = compiled.u16(field::SECTION_HEADER_LEN).filter(|len| *len == SECTION_HEADER_LEN)?;
     for number in 0..usize::from(compiled.u16(field::SECTION_COUNT)?) {
         let at = start.checked_add(number * usize::from(len))?;
-        if compiled.u32(at + KIND)? == SHT_NULL {
+        let header = compiled.get_mut(at..at.checked_add(len.into())?)?;
+        if header.u32(KIND)? == SHT_NULL {
             continue;
         }
-        let moved = compiled.u64(at + OFFSET)?.checked_add(shift)?;
-        compiled[at + OFFSET..][..8].copy_from_slice(&moved.to_le_bytes());
+        let moved = header.u64(OFFSET)?.checked_add(shift)?;
+        header[OFFSET..][..8].copy_from_slice(&moved.to_le_bytes());
     }
     Some(())
 }
