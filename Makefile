@@ -104,10 +104,12 @@ fuzz: setup ## the fuzz targets, SECONDS_EACH=60 each
 	@CARGO="$(CARGO)" fuzz/run.sh
 
 .PHONY: bench
-bench: build boot-files base ## guest programs, cold starts, builds and pulls beside QEMU, runc, skopeo and the host
+bench: build runner boot-files base ## guest programs, cold starts, builds and pulls beside QEMU, runc, skopeo and the host
 	$(CARGO) build --profile guest -p lithify-machine --example native --example qemu
 	@benches/programs.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME) \
 		$(CARGO_TARGET_DIR)/guest/examples
+	@benches/coldstart.py $(CARGO_TARGET_DIR)/release/lithify \
+		$(CARGO_TARGET_DIR)/$(RUN_TARGET)/tiny/lithify-run $(BOOT) $(BASE) $(WASMTIME)
 	@benches/mounts.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME) \
 		$(CARGO_TARGET_DIR)/guest/examples/native
 	@benches/network.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(CARGO_TARGET_DIR)/guest/examples/native
