@@ -131,6 +131,11 @@ impl Emitter<'_> {
         self.close();
     }
 
+    /// Whether another function may begin at `target`.
+    fn may_be_translated(&self, target: Offset) -> bool {
+        !(0..PAGE_SIZE as Offset).contains(&target) || self.page.door(target).is_some()
+    }
+
     fn edge(&self, from: Node, target: Offset) -> Edge {
         let Some(to) = self.page.node(self.region, target) else { return Edge::Exit(target) };
         let flow = &self.region.flow;
@@ -164,6 +169,11 @@ impl Emitter<'_> {
             Edge::Dispatch(door) => {
                 self.w().i32_const(door as i32).local_set(local::DOOR);
                 Some(Label::Dispatch)
+            }
+            Edge::Exit(at) if self.may_be_translated(at) => {
+                self.push_pc(at.into());
+                self.w().local_set(local::RESULT);
+                Some(Label::Leave)
             }
             Edge::Exit(at) => {
                 self.w().i64_const(exit_code(at, 0)).local_set(local::EXIT);

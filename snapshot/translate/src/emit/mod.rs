@@ -24,6 +24,7 @@ use crate::blocks::{BasicBlock, Offset};
 use crate::effects::{Set, is_float};
 use crate::graph::Node;
 use crate::region::{PageCode, Region};
+use crate::transfer;
 use registers::Locals;
 use values::{Checks, Span, Values};
 
@@ -237,9 +238,23 @@ impl<'a> Emitter<'a> {
             .i64_shr_s()
             .i64_add()
             .local_set(local::RESULT);
+        self.store_budget();
+        self.w().local_get(local::RESULT).return_();
         self.close();
         self.store_budget();
+        self.go_on_elsewhere();
         self.w().local_get(local::RESULT).end();
+    }
+
+    /// What the machine called goes on at [`local::RESULT`] as far as that is translated. What translated
+    /// code called leaves that to its caller.
+    fn go_on_elsewhere(&mut self) {
+        use local::{RESULT, TLB};
+        let depth = field(self.layout().depth, 2);
+        let index = self.link.first_function + transfer::NUMBER;
+        let mut w = self.w();
+        w.i32_const(0).i32_load(depth).i32_eqz().if_(BlockType::Empty);
+        w.local_get(TLB).local_get(RESULT).i32_const(0).call(index).local_set(RESULT).end();
     }
 
     fn store_budget(&mut self) {
