@@ -284,6 +284,7 @@ fn load(
     Ok((store, instance))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` passes its error by value")]
 fn emulator(error: wasmtime::Error) -> FreezeError {
     FreezeError::Emulator(error.root_cause().to_string())
 }

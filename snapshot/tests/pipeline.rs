@@ -126,7 +126,7 @@ fn run_that_stands_still_is_saved_and_goes_on_as_often_as_one_likes() {
 
 /// A rootfs image of some chunks that starts like the small one.
 fn large_rootfs() -> Vec<u8> {
-    let pattern = (0..300_000_u32).map(|i| (i / 5 ^ i >> 9) as u8);
+    let pattern = (0..300_000_u32).map(|i| ((i / 5) ^ (i >> 9)) as u8);
     ROOTFS.iter().copied().chain(pattern).collect()
 }
 

@@ -32,7 +32,7 @@ fn data(len: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let byte = |i: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        if i >> 18 & 1 == 0 { (i / 11) as u8 } else { (state >> 56) as u8 }
+        if (i >> 18) & 1 == 0 { (i / 11) as u8 } else { (state >> 56) as u8 }
     };
     (0..len).map(byte).collect()
 }
@@ -65,7 +65,7 @@ fn damaged_packed_image_is_one_error() {
     let folder = lab.temporary();
     let context = folder.path().join("app");
     fs::create_dir(&context).expect("a folder");
-    let words = (0..1_u64 << 17).flat_map(|word| (word * word >> 5).to_le_bytes());
+    let words = (0..1_u64 << 17).flat_map(|word| ((word * word) >> 5).to_le_bytes());
     fs::write(context.join("data"), words.collect::<Vec<u8>>()).expect("a file");
     let artifact = build(lab, &context, "lz4");
     let mut bytes = fs::read(&artifact).expect("an artifact");
