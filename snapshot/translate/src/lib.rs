@@ -1,10 +1,10 @@
 //! Hot guest code, ahead of time: guest pages and what a profile says of them in, wasm functions out.
 //!
 //! The contract with the machine that calls the functions is [`lithify_isa::translation`]. The way of a
-//! page: basic blocks are found from the offsets that the profile names ([`blocks`]), the hottest of all
-//! pages are chosen up to a budget ([`select`]), those that reach each other without a call become a
-//! region ([`region`]), and each region one wasm function, whose control flow is structured by the
-//! dominator tree ([`graph`], [`emit`]).
+//! page: basic blocks are found from the offsets that the profile names (`blocks`), the hottest of all
+//! pages are chosen up to a budget (`select`), those that reach each other without a call become a
+//! region (`region`), and each region one wasm function, whose control flow is structured by the
+//! dominator tree (`graph`, `emit`).
 //!
 //! Invariants:
 //! - Same pages and same profile, same bytes.
