@@ -16,6 +16,7 @@ struct Readings {
     instantiated: Option<Duration>,
     first_byte: Option<Duration>,
     machine: Option<Statistics>,
+    memory: Vec<(&'static str, f64, &'static str)>,
 }
 
 impl Meter {
@@ -28,6 +29,7 @@ impl Meter {
             instantiated: None,
             first_byte: None,
             machine: None,
+            memory: Vec::new(),
         })))
     }
 
@@ -51,8 +53,11 @@ impl Meter {
         self.note(|readings| &mut readings.first_byte);
     }
 
+    /// The program has ended; its memory is still there.
     pub(crate) fn count(&self, statistics: Option<Statistics>) {
-        self.0.borrow_mut().machine = statistics;
+        let mut readings = self.0.borrow_mut();
+        readings.machine = statistics;
+        readings.memory = memory();
     }
 
     /// Name, value and unit of everything that was measured, in order. Times are milliseconds since
@@ -80,7 +85,7 @@ impl Meter {
                 ("rom_bytes", machine.rom_bytes as f64, "B"),
             ]);
         }
-        rows.extend(memory());
+        rows.extend(&readings.memory);
         rows
     }
 
