@@ -13,8 +13,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lithify_control::{
-    Frame, FrameReader, Mount, MountKind, PLAN, ROOT_AT_START, StartRequest, THAW_ENTROPY_LEN, Volume,
-    port,
+    Frame, FrameReader, Mount, MountKind, PLAN, ROOT_AT_START, StartRequest, THAW_ENTROPY_LEN,
+    Volume, port,
 };
 use lithify_hostdir::HostDir;
 use lithify_hostnet::{Access, SystemSockets, resolvers_of_host};

@@ -65,7 +65,8 @@ mod tests {
 
     #[test]
     fn footprints_survive_their_encoding() {
-        let footprint = Footprint { pages: vec![7, 1, 900], blocks: vec![0x8020_0000, 0x8765_4322] };
+        let footprint =
+            Footprint { pages: vec![7, 1, 900], blocks: vec![0x8020_0000, 0x8765_4322] };
         let bytes = footprint.encode();
         assert_eq!(Footprint::decode(&bytes).as_ref(), Some(&footprint));
         for cut in [0, 3, 10, bytes.len() - 1] {
