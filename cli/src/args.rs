@@ -119,7 +119,7 @@ pub(crate) struct BuildArgs {
     /// The machine's memory, at most 3g
     #[arg(short, long, value_name = "SIZE", default_value = "256m", value_parser = guest_memory_size)]
     pub(crate) memory: u64,
-    /// How to pack the root file system: none, lz4 or zstd[:LEVEL]
+    /// How to pack the root file system: none, lz4, zstd or zstd:LEVEL
     #[arg(long, value_name = "METHOD", default_value = "lz4")]
     pub(crate) compress: Compression,
     /// Memory of the machine that executes RUN; it holds what a step writes, too
@@ -439,7 +439,7 @@ pub(crate) struct ConvertArgs {
     /// The machine's memory, at most 3g
     #[arg(short, long, value_name = "SIZE", default_value = "256m", value_parser = guest_memory_size)]
     pub(crate) memory: u64,
-    /// How to pack the root file system: none, lz4 or zstd[:LEVEL]
+    /// How to pack the root file system: none, lz4, zstd or zstd:LEVEL
     #[arg(long, value_name = "METHOD", default_value = "lz4")]
     pub(crate) compress: Compression,
     /// When to pull the image
