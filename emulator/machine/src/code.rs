@@ -36,9 +36,9 @@ pub(crate) type BlockId = u32;
 /// No successor is known yet.
 pub(crate) const UNRESOLVED: BlockId = 0;
 
-/// The one block that is never cached: an instruction that lies on two pages, whose second half
-/// may be mapped elsewhere the next time.
-pub(crate) const STRADDLE: BlockId = 1;
+/// Page offset of an instruction that may lie on two pages. Which ones is up to the address space,
+/// so that jumps from and to there are never linked.
+pub(crate) const STRADDLE: u16 = PAGE_SIZE as u16 - 2;
 
 /// One op of a block, as the interpreter executes it. The operands are those of [`Op`].
 #[derive(Debug, Clone)]
@@ -185,7 +185,8 @@ pub(crate) struct CodeCache {
     translations: Translations,
     counters: Option<Box<Counters>>,
     chunks: Vec<Vec<Step>>,
-    straddle: Box<[Step; 2]>,
+    /// Blocks of one instruction that lies on two pages, by the instruction.
+    straddles: AddressMap<u64, BlockId>,
     jumps: Box<[Jump]>,
     generation: u32,
     view: u64,
@@ -194,7 +195,6 @@ pub(crate) struct CodeCache {
 
 impl CodeCache {
     pub(crate) fn new() -> Self {
-        let straddle = Box::new([next(0, 0), next(0, 0)]);
         let mut cache = Self {
             blocks: Vec::new(),
             by_address: AddressMap::default(),
@@ -203,7 +203,7 @@ impl CodeCache {
             counters: None,
             chunks: Vec::new(),
             jumps: vec![NO_JUMP; JUMP_ENTRIES].into(),
-            straddle,
+            straddles: AddressMap::default(),
             generation: 1,
             view: 0,
             step_count: 0,
@@ -213,12 +213,9 @@ impl CodeCache {
     }
 
     fn reset_blocks(&mut self) {
-        let steps = self.straddle.as_ptr();
         self.blocks.clear();
         // `UNRESOLVED` has a place too, so that numbers are indices.
-        for _ in 0..=STRADDLE {
-            self.blocks.push(steps);
-        }
+        self.blocks.push(std::ptr::null());
     }
 
     /// First step of block `id`; it stays where it is until [`flush`](Self::flush).
@@ -301,13 +298,18 @@ impl CodeCache {
     /// Keeps the decoded `steps` of the code at `address` on RAM page `page`, for which
     /// [`of_page`](Self::of_page) was asked.
     pub(crate) fn insert(&mut self, address: u64, page: usize, steps: &[Step]) -> BlockId {
-        let id = BlockId::try_from(self.blocks.len()).expect("bounded by MAX_STEPS");
-        let steps = self.store(steps);
-        self.blocks.push(steps);
+        let id = self.push(steps);
         self.by_address.insert(address, id);
         if let Some(page) = self.pages.get_mut(&page) {
             page.blocks.push(address);
         }
+        id
+    }
+
+    fn push(&mut self, steps: &[Step]) -> BlockId {
+        let id = BlockId::try_from(self.blocks.len()).expect("bounded by MAX_STEPS");
+        let steps = self.store(steps);
+        self.blocks.push(steps);
         id
     }
 
@@ -323,20 +325,25 @@ impl CodeCache {
         chunk[at..].as_ptr()
     }
 
-    /// Makes `op` the straddling block.
-    pub(crate) fn set_straddle(&mut self, op: &Op) -> BlockId {
-        // The instruction ends two bytes into the next page.
-        let mut step = Step::new(op, 0);
+    /// The block of `instruction`, whose second half is on the next page; `lift` says what it does.
+    pub(crate) fn straddle(&mut self, instruction: u32, lift: impl FnOnce() -> Op) -> BlockId {
+        if let Some(id) = self.straddles.get(&u64::from(instruction)) {
+            return *id;
+        }
+        let op = lift();
+        let mut step = Step::new(&op, 0);
         if op.code.writes_memory() {
             step.rs3 = 4;
         }
-        *self.straddle = [step, next(0x1002, 1)];
-        STRADDLE
+        // The instruction ends two bytes into the next page.
+        let id = self.push(&[step, next(0x1002, 1)]);
+        self.straddles.insert(u64::from(instruction), id);
+        id
     }
 
-    /// Remembers that the jump or branch `from` leads to block `to` on the same page.
-    pub(crate) fn link(&self, from: &Step, to: BlockId) {
-        if !self.straddle.as_ptr_range().contains(&std::ptr::from_ref(from)) {
+    /// Remembers that the jump or branch `from` leads to block `to` at `target` on the same page.
+    pub(crate) fn link(&self, from: &Step, target: u64, to: BlockId) {
+        if from.pc != STRADDLE && target as usize % PAGE_SIZE != usize::from(STRADDLE) {
             from.extra.set(to);
         }
     }
@@ -375,6 +382,7 @@ impl CodeCache {
     /// Drops everything; no block may be executing.
     pub(crate) fn flush(&mut self) -> impl Iterator<Item = usize> + use<> {
         self.by_address.clear();
+        self.straddles.clear();
         self.chunks.clear();
         self.step_count = 0;
         self.reset_blocks();

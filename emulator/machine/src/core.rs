@@ -6,8 +6,8 @@ use lithify_isa::translation::Layout;
 
 use crate::arch::{Access, Arch, Trap};
 use crate::arena::PAGE_SIZE;
-use crate::bus::{GuestMemory, GuestPhysAddr};
-use crate::code::{BlockId, CodeCache};
+use crate::bus::GuestMemory;
+use crate::code::{BlockId, CodeCache, STRADDLE};
 use crate::decode::{decode_page, is_whole};
 use crate::float::Flags;
 use crate::footprint::Footprint;
@@ -247,42 +247,45 @@ impl<A: Arch> Core<A> {
         let address = A::translate(self, pc, Access::Execute)?;
         let block = match self.code.find(address) {
             Some(block) => block,
-            None => match self.decode(pc, address)? {
-                Decoded::Block(block) => block,
-                Decoded::Straddle(block) => return Ok(block),
-            },
+            None => self.decode(pc, address)?,
         };
         self.code.remember_jump(pc, block);
         Ok(block)
     }
 
-    fn decode(&mut self, pc: u64, address: u64) -> Result<Decoded, Trap> {
+    fn decode(&mut self, pc: u64, address: u64) -> Result<BlockId, Trap> {
         let fault = A::access_fault(pc, Access::Execute);
         let page = self.ram.page_index(address).ok_or(fault)?;
         let bytes = self.ram.bytes(page);
         let start = address as usize % PAGE_SIZE;
         if !is_whole::<A>(bytes, start) {
             let first = [bytes[PAGE_SIZE - 2], bytes[PAGE_SIZE - 1]];
-            return self.decode_straddle(pc, first).map(Decoded::Straddle);
+            return self.decode_straddle(pc, page, first);
         }
         let steps = decode_page::<A>(bytes, start, &mut self.code.of_page(page, bytes));
+        self.protect_code(page);
+        Ok(self.code.insert(address, page, &steps))
+    }
+
+    /// Makes stores to RAM page `page` ask whether they change code.
+    fn protect_code(&mut self, page: usize) {
         if !self.ram.has_code(page) {
             self.ram.set_code(page, true);
             let host = self.ram.page(page);
             self.tlb.protect(host);
         }
-        Ok(Decoded::Block(self.code.insert(address, page, &steps)))
     }
 
     /// An instruction whose second half is on the next page.
-    fn decode_straddle(&mut self, pc: u64, first: [u8; 2]) -> Result<BlockId, Trap> {
+    fn decode_straddle(&mut self, pc: u64, page: usize, first: [u8; 2]) -> Result<BlockId, Trap> {
+        let fault = A::access_fault(pc.wrapping_add(2), Access::Execute);
         let second = A::translate(self, pc.wrapping_add(2), Access::Execute)?;
-        let mut half = [0; 2];
-        self.ram
-            .read(GuestPhysAddr(second), &mut half)
-            .map_err(|_| A::access_fault(pc.wrapping_add(2), Access::Execute))?;
+        let next_page = self.ram.page_index(second).ok_or(fault)?;
+        let half = [self.ram.bytes(next_page)[0], self.ram.bytes(next_page)[1]];
+        self.protect_code(page);
+        self.protect_code(next_page);
         let instruction = u32::from_le_bytes([first[0], first[1], half[0], half[1]]);
-        Ok(self.code.set_straddle(&A::lift(instruction, (PAGE_SIZE - 2) as u16)))
+        Ok(self.code.straddle(instruction, || A::lift(instruction, STRADDLE)))
     }
 
     /// Drops what was decoded from RAM page `page`, which is about to change or has changed.
@@ -332,9 +335,4 @@ impl<A: Arch> Core<A> {
             }
         }
     }
-}
-
-enum Decoded {
-    Block(BlockId),
-    Straddle(BlockId),
 }

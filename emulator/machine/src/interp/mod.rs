@@ -9,7 +9,7 @@ mod memory;
 
 use crate::arch::{Arch, Trap};
 use crate::arena::PAGE_SIZE;
-use crate::code::{BlockId, STRADDLE, Step, UNRESOLVED};
+use crate::code::{BlockId, Step, UNRESOLVED};
 use crate::core::Core;
 use crate::fuse::{Code, for_each_code};
 use memory::Odd;
@@ -377,9 +377,7 @@ impl<A: Arch> Core<A> {
             return self.follow(from, target, page);
         }
         let block = self.fetch(target)?;
-        if block != STRADDLE {
-            self.code.link(from, block);
-        }
+        self.code.link(from, target, block);
         Some(self.code.steps(block))
     }
 
@@ -428,7 +426,7 @@ impl<A: Arch> Core<A> {
         let next = self.code.jump(target)?;
         let steps = next.steps;
         if target & PAGE_MASK == page {
-            self.code.link(from, next.block);
+            self.code.link(from, target, next.block);
         }
         Some(steps)
     }
