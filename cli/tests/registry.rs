@@ -338,7 +338,7 @@ fn killed_workers_leave_a_whole_store(rounds: u64) {
 fn build(boot: &str, worker: u64, number: u64) -> Vec<String> {
     let (output, tag) = (format!("{worker}.wasm"), format!("built:{number}"));
     let context = format!("context{number}");
-    ["build", "-q", "--boot-files", boot, "-o", &output, "-t", &tag, &context]
+    ["build", "-q", "--boot-files", boot, "--translate=off", "-o", &output, "-t", &tag, &context]
         .map(str::to_owned)
         .into()
 }
