@@ -4,6 +4,7 @@
 use lithify_machine::Status;
 
 use crate::Frozen;
+use crate::imports::boot_log;
 use crate::session::Progress;
 use crate::warm;
 
@@ -16,8 +17,9 @@ pub(crate) fn run(frozen: &mut Frozen, max_instructions: u64) {
     let end = frozen.machine.instret().saturating_add(max_instructions);
     while frozen.machine.instret() < end {
         let status = frozen.machine.run_slice();
-        if frozen.session.progress() != Progress::Working {
-            return;
+        match frozen.session.progress() {
+            Progress::Working => {}
+            end => return report(&end),
         }
         match status {
             Status::Running => {}
@@ -25,4 +27,15 @@ pub(crate) fn run(frozen: &mut Frozen, max_instructions: u64) {
             Status::Idle { wake_ns: None } | Status::Halted(_) => return,
         }
     }
+}
+
+/// Says to who builds that the program did not end well: it was counted all the same.
+fn report(end: &Progress) {
+    let line = match end {
+        Progress::Exited(0) => return,
+        Progress::Exited(code) => format!("the program ended with exit code {code}\n"),
+        Progress::Failed { message, .. } => format!("{}\n", String::from_utf8_lossy(message)),
+        other => format!("the program's run ended: {other:?}\n"),
+    };
+    boot_log(line.as_bytes());
 }
