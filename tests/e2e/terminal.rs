@@ -79,7 +79,7 @@ fn every_end_restores_the_user_s_terminal() {
     let shell = Artifact::of(lab, Image::Shell("shell"));
     let ends: [(&str, &[Signal], i32); 4] = [
         ("read line; exit 4", &[], 4),
-        ("exec /no/such/program", &[], 127),
+        ("read line; exec /no/such/program", &[], 127),
         ("exec cat", &[Signal::TERM], 143),
         ("trap '' INT; cat", &[Signal::INT; 600], 130),
     ];
