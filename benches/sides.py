@@ -73,7 +73,7 @@ def unpack(base, root):
 
 
 def extract_squashfs(artifact, out):
-    """The root file system is the end of the artifact's last section."""
+    """The root file system, which must not be packed, is the end of the artifact's last section."""
     with open(artifact, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as module:
         at = len(module)
         while (at := module.rfind(b"hsqs", 0, at)) >= 0:
@@ -98,7 +98,7 @@ def build(args):
     # Trained on what is measured: what translation is good for is another question than how far a profile
     # carries.
     for artifact, options in (
-        (files.interpreted, ["--translate", "off"]),
+        (files.interpreted, ["--translate", "off", "--compress", "none"]),
         (files.artifact, ["--train", json.dumps(["/suite"])]),
     ):
         subprocess.run(
@@ -108,7 +108,7 @@ def build(args):
             stderr=subprocess.DEVNULL,
         )
     subprocess.run([args.lithify, "compile", files.artifact, "-o", files.precompiled], check=True)
-    extract_squashfs(files.artifact, files.squashfs)
+    extract_squashfs(files.interpreted, files.squashfs)
     unpack(args.base, files.root)
     return files
 
