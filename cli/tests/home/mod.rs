@@ -91,7 +91,7 @@ impl Home {
         for name in ["kernel-riscv64", "initramfs-riscv64.cpio"] {
             self.write(&format!("boot/{name}"), "x");
         }
-        let emulator = r#"(module (memory (export "memory") 32)
+        let emulator = r#"(module (memory (export "memory") 32) (table 1 funcref)
             (func (export "wizer-initialize")
               (memory.fill (i32.const 0) (i32.const 1) (i32.const 1048576)))
             (func (export "_start")))"#;
