@@ -99,7 +99,7 @@ def build(args):
     # carries.
     for artifact, options in (
         (files.interpreted, ["--translate", "off", "--compress", "none"]),
-        (files.artifact, ["--train", json.dumps(["/suite"])]),
+        (files.artifact, ["--compress", "none", "--train", json.dumps(["/suite"])]),
     ):
         subprocess.run(
             [args.lithify, "build", "--build-context", context, *options, "-o", artifact,
