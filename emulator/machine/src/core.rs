@@ -281,10 +281,10 @@ impl<A: Arch> Core<A> {
         let fault = A::access_fault(pc.wrapping_add(2), Access::Execute);
         let second = A::translate(self, pc.wrapping_add(2), Access::Execute)?;
         let next_page = self.ram.page_index(second).ok_or(fault)?;
-        let half = [self.ram.bytes(next_page)[0], self.ram.bytes(next_page)[1]];
+        let &mut [third, fourth, ..] = self.ram.bytes(next_page);
         self.protect_code(page);
         self.protect_code(next_page);
-        let instruction = u32::from_le_bytes([first[0], first[1], half[0], half[1]]);
+        let instruction = u32::from_le_bytes([first[0], first[1], third, fourth]);
         Ok(self.code.straddle(instruction, || A::lift(instruction, STRADDLE)))
     }
 
