@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::absent::Absent;
 use crate::arch::Arch;
 use crate::arch::riscv64::Riscv64;
 use crate::arch::riscv64::board::Board;
@@ -11,7 +12,7 @@ use crate::arch::riscv64::platform::RAM_BASE;
 use crate::arena::PAGE_SIZE;
 use crate::core::{Core, NO_RESERVATION};
 use crate::float::Flags;
-use crate::host::{Console, Entropy, Input, KernelLog, NoDisk};
+use crate::host::NoDisk;
 use crate::machine::Hosts;
 use crate::pages::Translations;
 use crate::ram::Ram;
@@ -184,27 +185,4 @@ fn switch_float_on(core: &mut Core<Riscv64>) {
         Riscv64::system(core, instruction, RAM_BASE).expect("both are there");
         core.x[10] = 0;
     }
-}
-
-/// Host ends of devices that no program touches.
-struct Absent;
-
-impl Console for Absent {
-    fn write(&mut self, _port: u32, bytes: &[u8]) -> usize {
-        bytes.len()
-    }
-
-    fn read(&mut self, _port: u32, _into: &mut [u8]) -> Input {
-        Input::Closed
-    }
-}
-
-impl Entropy for Absent {
-    fn fill(&mut self, into: &mut [u8]) {
-        into.fill(0);
-    }
-}
-
-impl KernelLog for Absent {
-    fn write(&mut self, _bytes: &[u8]) {}
 }

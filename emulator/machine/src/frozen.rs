@@ -120,7 +120,8 @@ impl Frozen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::{BlockSource, BootFile, Clock, Console, Entropy, Input, KernelLog, NoDisk};
+    use crate::absent::Absent;
+    use crate::host::{BlockSource, BootFile, Clock, NoDisk};
     use crate::{MIN_MEMORY, Setup};
 
     struct Bytes(Vec<u8>);
@@ -133,28 +134,6 @@ mod tests {
         fn read(&mut self, offset: u64, into: &mut [u8]) {
             into.copy_from_slice(&self.0[offset as usize..][..into.len()]);
         }
-    }
-
-    struct Absent;
-
-    impl Console for Absent {
-        fn write(&mut self, _port: u32, bytes: &[u8]) -> usize {
-            bytes.len()
-        }
-
-        fn read(&mut self, _port: u32, _into: &mut [u8]) -> Input {
-            Input::Closed
-        }
-    }
-
-    impl Entropy for Absent {
-        fn fill(&mut self, into: &mut [u8]) {
-            into.fill(4);
-        }
-    }
-
-    impl KernelLog for Absent {
-        fn write(&mut self, _bytes: &[u8]) {}
     }
 
     impl Clock for Absent {

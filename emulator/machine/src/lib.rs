@@ -15,6 +15,8 @@
 //! - Which code is decoded, translated or counted changes nothing that a guest can see, and never
 //!   after how many instructions it looks up.
 
+#[cfg(any(test, feature = "bare"))]
+mod absent;
 mod arch;
 mod arena;
 #[cfg(feature = "bare")]

@@ -8,10 +8,11 @@ use lithify_isa::riscv64::all_encodings;
 use super::board::Board;
 use super::platform::{PLIC, RAM_BASE, RTC_BASE, VMGENID_BASE, virtio_base};
 use super::{Mode, Riscv64, csr};
+use crate::absent::Absent;
 use crate::arena::PAGE_SIZE;
 use crate::bus::{GuestMemory, GuestPhysAddr};
 use crate::core::{Core, Pause};
-use crate::host::{Console, Entropy, Input, KernelLog, NoDisk};
+use crate::host::NoDisk;
 use crate::machine::Hosts;
 use crate::ram::Ram;
 use crate::time::Timekeeper;
@@ -75,28 +76,6 @@ impl Random {
             }
         }
     }
-}
-
-struct Absent;
-
-impl Console for Absent {
-    fn write(&mut self, _port: u32, bytes: &[u8]) -> usize {
-        bytes.len()
-    }
-
-    fn read(&mut self, _port: u32, _into: &mut [u8]) -> Input {
-        Input::Empty
-    }
-}
-
-impl Entropy for Absent {
-    fn fill(&mut self, into: &mut [u8]) {
-        into.fill(7);
-    }
-}
-
-impl KernelLog for Absent {
-    fn write(&mut self, _bytes: &[u8]) {}
 }
 
 fn machine(random: &mut Random) -> Core<Riscv64> {
