@@ -1,5 +1,14 @@
 //! The command line.
 
+mod registry;
+mod values;
+
+pub(crate) use registry::{
+    ConvertArgs, Form, LoginArgs, LogoutArgs, Pull, PullArgs, PushArgs, RegistryArgs, RmArgs,
+    TagArgs,
+};
+pub(crate) use values::{duration, memory_size};
+
 use crate::build::options::{CacheSource, CacheTarget};
 use crate::build::output::Output;
 use crate::build::run_options::RunOptions;
@@ -8,13 +17,13 @@ use crate::build::warm::WarmOptions;
 use crate::run_name::Name;
 use crate::save::SaveOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use lithify_control::MAX_MEMORY_BYTES;
 use lithify_hostnet::{ExtraHost, NameServer, Published};
 use lithify_rom::Compression;
 use lithify_runner::{NetworkMode, Stats};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
+use values::{guest_memory_size, name_and_source, name_and_value, until};
 
 /// Turns a Dockerfile into one WebAssembly module that holds an emulator, an already-booted Linux
 /// and the image's files.
@@ -292,171 +301,6 @@ pub(crate) struct InspectArgs {
     pub(crate) artifact: OsString,
 }
 
-/// How to speak to registries.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Registry")]
-pub(crate) struct RegistryArgs {
-    /// Speak http; registries on this machine may do so anyway
-    #[arg(long)]
-    pub(crate) plain_http: bool,
-    /// Accept any certificate, and http where there is no https
-    #[arg(long)]
-    pub(crate) insecure: bool,
-    /// Trust these certificates, too
-    #[arg(long, value_name = "FILE.pem")]
-    pub(crate) ca_file: Option<PathBuf>,
-    /// How many blobs move at once
-    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u8).range(1..=32))]
-    pub(crate) concurrency: u8,
-    /// File with credentials [default: docker's, else podman's]
-    #[arg(long, value_name = "FILE.json")]
-    pub(crate) registry_config: Option<PathBuf>,
-}
-
-/// `--pull`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Pull {
-    /// Also what is in the store
-    Always,
-    /// What is not in the store
-    Missing,
-    /// Nothing
-    Never,
-}
-
-/// How transfers show.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ShowArgs {
-    /// How to show progress
-    #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
-    pub(crate) progress: ProgressMode,
-    /// Show no progress
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-}
-
-/// Arguments of `login`.
-#[derive(Debug, Args)]
-pub(crate) struct LoginArgs {
-    /// User name
-    #[arg(short, long, value_name = "NAME")]
-    pub(crate) username: Option<String>,
-    /// Read the password from standard input
-    #[arg(long)]
-    pub(crate) password_stdin: bool,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-    /// The registry
-    #[arg(value_name = "HOST[:PORT]", default_value = "docker.io")]
-    pub(crate) server: String,
-}
-
-/// Arguments of `logout`.
-#[derive(Debug, Args)]
-pub(crate) struct LogoutArgs {
-    /// File with credentials [default: docker's]
-    #[arg(long, value_name = "FILE.json")]
-    pub(crate) registry_config: Option<PathBuf>,
-    /// The registry
-    #[arg(value_name = "HOST[:PORT]", default_value = "docker.io")]
-    pub(crate) server: String,
-}
-
-/// `push --as`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Form {
-    /// As it is in the store
-    #[value(name = "artifact")]
-    AsIs,
-    /// A plain OCI image with the module as a file, for containerd and Kubernetes
-    Image,
-}
-
-/// Arguments of `push`.
-#[derive(Debug, Args)]
-pub(crate) struct PushArgs {
-    /// What the registry gets
-    #[arg(long = "as", value_enum, default_value_t = Form::AsIs)]
-    pub(crate) form: Form,
-    /// Attach native code for this machine's processor, and list it in the artifact
-    #[arg(long, conflicts_with = "form")]
-    pub(crate) compiled: bool,
-    #[command(flatten)]
-    pub(crate) show: ShowArgs,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-    /// A name in the store
-    #[arg(value_name = "NAME[:TAG]")]
-    pub(crate) name: lithify_image::Reference,
-}
-
-/// Arguments of `pull`.
-#[derive(Debug, Args)]
-pub(crate) struct PullArgs {
-    /// Which image of several [default: a module, or else one to build from]
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    pub(crate) platform: Option<lithify_image::Platform>,
-    /// Fetch native code, too, if the artifact lists some: it runs outside the sandbox
-    #[arg(long)]
-    pub(crate) trust_compiled: bool,
-    #[command(flatten)]
-    pub(crate) show: ShowArgs,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-    /// What to fetch
-    #[arg(value_name = "NAME[:TAG|@DIGEST]")]
-    pub(crate) name: lithify_image::Reference,
-}
-
-/// Arguments of `tag`.
-#[derive(Debug, Args)]
-pub(crate) struct TagArgs {
-    /// A name in the store
-    #[arg(value_name = "NAME[:TAG]")]
-    pub(crate) source: lithify_image::Reference,
-    /// The other name
-    #[arg(value_name = "NEW_NAME[:TAG]")]
-    pub(crate) name: lithify_image::Reference,
-}
-
-/// Arguments of `rm`.
-#[derive(Debug, Args)]
-pub(crate) struct RmArgs {
-    /// Names in the store
-    #[arg(value_name = "NAME[:TAG]", required = true)]
-    pub(crate) names: Vec<lithify_image::Reference>,
-}
-
-/// Arguments of `convert`.
-#[derive(Debug, Args)]
-pub(crate) struct ConvertArgs {
-    /// Where to write the artifact [default: the image's name, .wasm]
-    #[arg(short, long, value_name = "FILE.wasm")]
-    pub(crate) output: Option<PathBuf>,
-    /// Name in the local store
-    #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
-    pub(crate) tags: Vec<lithify_image::Reference>,
-    /// The machine's memory, at most 3g
-    #[arg(short, long, value_name = "SIZE", default_value = "256m", value_parser = guest_memory_size)]
-    pub(crate) memory: u64,
-    /// How to pack the root file system: none, lz4, zstd or zstd:LEVEL
-    #[arg(long, value_name = "METHOD", default_value = "lz4")]
-    pub(crate) compress: Compression,
-    /// When to pull the image
-    #[arg(long, value_enum, default_value_t = Pull::Missing)]
-    pub(crate) pull: Pull,
-    #[command(flatten)]
-    pub(crate) show: ShowArgs,
-    #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
-    /// Folder with kernel, initramfs and emulator
-    #[arg(long, value_name = "FOLDER", env = "LITHIFY_BOOT_FILES")]
-    pub(crate) boot_files: Option<PathBuf>,
-    /// A name, or an OCI layout, OCI archive or docker archive
-    #[arg(value_name = "IMAGE")]
-    pub(crate) image: String,
-}
-
 /// Arguments of `images`.
 #[derive(Debug, Args)]
 pub(crate) struct ImagesArgs {
@@ -493,81 +337,6 @@ pub(crate) struct PruneArgs {
     #[arg(short, long)]
     pub(crate) force: bool,
 }
-
-/// `until=` and a duration.
-fn until(text: &str) -> Result<Duration, String> {
-    let expected = "expected until=TIME, as in until=24h or until=1h30m";
-    text.strip_prefix("until=").and_then(|time| duration(time).ok()).ok_or_else(|| expected.into())
-}
-
-/// Numbers with the units of Go's durations.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let expected = || "expected a time, as in 90s or 1h30m".to_owned();
-    let mut rest = text;
-    if rest.is_empty() {
-        return Err(expected());
-    }
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let unit_len = rest[digits..].chars().take_while(char::is_ascii_alphabetic).count();
-        let number: u64 = rest[..digits].parse().map_err(|_| expected())?;
-        let unit = match &rest[digits..digits + unit_len] {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3600,
-            _ => return Err(expected()),
-        };
-        let seconds = number.checked_mul(unit).map(Duration::from_secs).ok_or_else(expected)?;
-        total = total.checked_add(seconds).ok_or_else(expected)?;
-        rest = &rest[digits + unit_len..];
-    }
-    Ok(total)
-}
-
-fn name_and_source(written: &str) -> Result<(String, String), String> {
-    name_and_value(written).map_err(|_| "expected NAME=SOURCE".into())
-}
-
-fn name_and_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("expected NAME=VALUE".into()),
-    }
-}
-
-/// Docker's size syntax: a number and b, k, m or g (powers of 1024), in whole pages.
-pub(crate) fn memory_size(text: &str) -> Result<u64, String> {
-    const PAGE: u64 = 4096;
-    let lower = text.to_ascii_lowercase();
-    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match &lower[digits.len()..] {
-        "" | "b" => 0,
-        "k" | "kb" => 10,
-        "m" | "mb" => 20,
-        "g" | "gb" => 30,
-        unit => return Err(format!("unknown unit `{unit}`, expected b, k, m or g")),
-    };
-    let number: u64 = digits.parse().map_err(|_| "expected a number, as in 256m".to_owned())?;
-    let bytes = number.checked_mul(1 << shift).ok_or("the size is over 64 bits")?;
-    if bytes == 0 || bytes % PAGE != 0 {
-        return Err(format!("expected a multiple of {PAGE} bytes"));
-    }
-    Ok(bytes)
-}
-
-/// A size that an artifact's machine can have.
-fn guest_memory_size(text: &str) -> Result<u64, String> {
-    let bytes = memory_size(text)?;
-    if bytes > MAX_MEMORY_BYTES {
-        return Err(format!(
-            "expected at most {}g: guest and emulator share the 4 GiB of 32-bit WebAssembly",
-            MAX_MEMORY_BYTES >> 30
-        ));
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -576,45 +345,6 @@ mod tests {
     #[test]
     fn command_line_is_consistent() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn sizes_are_docker_s() {
-        for (text, expected) in [
-            ("256m", Some(256 << 20)),
-            ("1G", Some(1 << 30)),
-            ("8192k", Some(8 << 20)),
-            ("4096", Some(4096)),
-            ("4096b", Some(4096)),
-            ("64MB", Some(64 << 20)),
-            ("0", None),
-            ("100", None),
-            ("m", None),
-            ("-1m", None),
-            ("1t", None),
-            ("99999999999g", None),
-        ] {
-            assert_eq!(memory_size(text).ok(), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_machine_has_as_much_memory_as_wasm_can_address() {
-        assert_eq!(guest_memory_size("3g"), Ok(3 << 30));
-        for text in ["3145732k", "3073m", "4g", "99g"] {
-            assert!(guest_memory_size(text).is_err(), "{text}");
-        }
-        assert!(guest_memory_size("4g").unwrap_err().contains("at most 3g"));
-    }
-
-    #[test]
-    fn times_are_go_s() {
-        let seconds = |text: &str| until(text).ok().map(|time| time.as_secs());
-        assert_eq!(seconds("until=24h"), Some(86_400));
-        assert_eq!(seconds("until=1h30m5s"), Some(5405));
-        for wrong in ["24h", "until=", "until=h", "until=5", "until=5d", "until=-1h", "label=x"] {
-            assert_eq!(seconds(wrong), None, "{wrong}");
-        }
     }
 
     #[test]
