@@ -2,11 +2,13 @@
 //!
 //! What a guest sends meets the host's sockets here, whoever carries it there: a native machine
 //! calls [`SystemSockets`] itself; an artifact asks its runner for each of these calls by files of
-//! the runner's own folder ([`Uplink`] names them), and the runner asks the same sockets.
+//! the runner's own folder ([`Uplink`] names them), and the runner asks the same sockets. An artifact
+//! in a component asks the component's own program in the same way, and that asks WASI 0.2.
 //!
 //! Where things are: `sockets` is what is asked of a host, `system` a host that answers, `policy`
-//! what a guest may reach, `published` and `hosts` what its user writes, `resolvers` the host's name
-//! servers, `uplink` and `address` what crosses the border between an artifact and its runner.
+//! what a guest may reach, `mode`, `published` and `hosts` what its user writes, `resolvers` the host's
+//! name servers, `names` what a host without them is asked, `uplink` and `address` what crosses the
+//! border between an artifact and its runner.
 //!
 //! Invariants:
 //! - No call waits, and no socket is inherited by another program.
@@ -15,6 +17,8 @@
 
 mod address;
 mod hosts;
+mod mode;
+mod names;
 mod policy;
 mod published;
 mod resolvers;
@@ -25,6 +29,8 @@ mod uplink;
 
 pub use address::{ADDRESS_LEN, decode_address, encode_address};
 pub use hosts::{ExtraHost, HostAddress, HostError, host_lines};
+pub use mode::{NetworkMode, NetworkModeError};
+pub use names::{NameQuestion, NoAnswer};
 pub use policy::{Access, Target};
 pub use published::{Protocol, PublishError, Published};
 #[cfg(not(target_arch = "wasm32"))]

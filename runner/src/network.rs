@@ -1,24 +1,12 @@
 //! The host's network, as far as the user lets a guest have it.
 
+pub use lithify_hostnet::NetworkMode;
 use lithify_hostnet::{
-    Access, ExtraHost, HostAddress, NameServer, Published, SocketId, SystemSockets, Uplink,
-    host_lines, resolvers_of_host,
+    ExtraHost, NameServer, Published, SocketId, SystemSockets, Uplink, host_lines,
+    resolvers_of_host,
 };
 use std::io;
 use std::net::SocketAddr;
-use std::str::FromStr;
-
-/// Docker's `--network`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum NetworkMode {
-    /// Other hosts, but not what listens on this one's loopback only.
-    #[default]
-    Default,
-    /// Nothing.
-    None,
-    /// All that this host reaches; the gateway's address is its loopback.
-    Host,
-}
 
 /// What the user says about the network.
 #[derive(Debug, Clone, Default)]
@@ -36,9 +24,6 @@ pub struct NetworkWish {
 /// Why there is no network as it was wished for.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
-    /// The option has another value.
-    #[error("network `{0}`: expected default, none or host")]
-    Mode(String),
     /// Both options exclude each other.
     #[error("port {0} cannot be published: there is no network")]
     NothingToPublish(Published),
@@ -67,19 +52,6 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-impl FromStr for NetworkMode {
-    type Err = NetworkError;
-
-    fn from_str(text: &str) -> Result<Self, NetworkError> {
-        match text {
-            "default" | "bridge" => Ok(Self::Default),
-            "none" => Ok(Self::None),
-            "host" => Ok(Self::Host),
-            _ => Err(NetworkError::Mode(text.to_owned())),
-        }
-    }
-}
-
 impl NetworkWish {
     /// Lines for the container's `/etc/hosts`.
     #[must_use]
@@ -92,16 +64,9 @@ impl NetworkWish {
     /// # Errors
     /// If the host refuses a port or has no sockets to give.
     pub fn open(&self) -> Result<Option<Network>, NetworkError> {
-        let names_host = self.hosts.iter().any(|host| host.address == HostAddress::Gateway);
-        let access = match self.mode {
-            NetworkMode::None => {
-                let published = self.published.first();
-                return published
-                    .map_or(Ok(None), |port| Err(NetworkError::NothingToPublish(*port)));
-            }
-            NetworkMode::Default if names_host => Access::Gateway,
-            NetworkMode::Default => Access::Outside,
-            NetworkMode::Host => Access::Host,
+        let Some(access) = self.mode.access(&self.hosts) else {
+            let published = self.published.first();
+            return published.map_or(Ok(None), |port| Err(NetworkError::NothingToPublish(*port)));
         };
         let mut sockets = SystemSockets::new().map_err(NetworkError::Sockets)?;
         let listen = |port: &Published| {
@@ -136,6 +101,7 @@ pub struct Network {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lithify_hostnet::Access;
 
     fn wish(mode: &str, published: &[&str]) -> NetworkWish {
         NetworkWish {
@@ -146,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn modes_are_docker_s() {
+    fn a_network_gives_what_its_mode_says() {
         assert!(wish("none", &[]).open().unwrap().is_none());
         for (mode, access) in
             [("default", Access::Outside), ("bridge", Access::Outside), ("host", Access::Host)]
@@ -154,8 +120,6 @@ mod tests {
             let network = wish(mode, &[]).open().unwrap().expect("a network");
             assert_eq!(network.uplink.access, access, "{mode}");
         }
-        let error = "hots".parse::<NetworkMode>().unwrap_err().to_string();
-        assert_eq!(error, "network `hots`: expected default, none or host");
         let mut names_host = wish("default", &[]);
         names_host.hosts.push("a:host-gateway".parse().unwrap());
         assert_eq!(names_host.open().unwrap().expect("one").uplink.access, Access::Gateway);
