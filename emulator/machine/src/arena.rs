@@ -13,20 +13,30 @@ const CHUNK_PAGES: usize = 256;
 /// space looks like.
 #[derive(Debug)]
 pub(crate) struct Arena {
-    chunks: Vec<NonNull<u8>>,
+    chunks: Vec<Chunk>,
     used: usize,
+    /// Slots that the chunks have room for.
+    room: usize,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    pages: NonNull<u8>,
+    /// Number of its first slot.
+    first: usize,
 }
 
 impl Arena {
     pub(crate) const fn new() -> Self {
-        Self { chunks: Vec::new(), used: 0 }
+        Self { chunks: Vec::new(), used: 0, room: 0 }
     }
 
     /// A zeroed page that nobody else has, valid as long as the arena.
     pub(crate) fn page(&mut self) -> NonNull<u8> {
         let slot = self.used;
-        if slot == self.chunks.len() * CHUNK_PAGES {
-            self.chunks.push(fresh_chunk());
+        if slot == self.room {
+            self.chunks.push(Chunk { pages: fresh_chunk(), first: slot });
+            self.room += CHUNK_PAGES;
         }
         self.used += 1;
         self.slot(slot)
@@ -35,18 +45,21 @@ impl Arena {
     /// The page of slot number `slot`, which was handed out.
     pub(crate) fn slot(&self, slot: usize) -> NonNull<u8> {
         assert!(slot < self.used, "slot {slot} of {}", self.used);
-        let chunk = self.chunks[slot / CHUNK_PAGES];
-        // SAFETY: a chunk has CHUNK_PAGES pages.
-        unsafe { chunk.add(slot % CHUNK_PAGES * PAGE_SIZE) }
+        let chunk = &self.chunks[self.chunks.partition_point(|chunk| chunk.first <= slot) - 1];
+        // SAFETY: a chunk has CHUNK_PAGES pages, and the next one's first slot is not behind them.
+        unsafe { chunk.pages.add((slot - chunk.first) * PAGE_SIZE) }
     }
 
-    /// Takes all slots but the first `len` back; nobody uses them any more.
+    /// Takes all slots but the first `len` back; nobody uses them any more. What is handed out next
+    /// is fresh: a page inside a frozen memory would have to be copied from there, zeros as it is.
     pub(crate) fn truncate(&mut self, len: usize) {
         for slot in len..self.used {
             // SAFETY: the slot is one whole page, to which the caller leaves no reference.
             unsafe { self.slot(slot).write_bytes(0, PAGE_SIZE) };
         }
         self.used = self.used.min(len);
+        self.room = self.used;
+        self.chunks.retain(|chunk| chunk.first < len);
     }
 }
 
@@ -76,11 +89,10 @@ fn fresh_chunk() -> NonNull<u8> {
 
 /// Linear memory cannot shrink; elsewhere a builder runs one machine after another.
 #[cfg(not(target_arch = "wasm32"))]
-impl Drop for Arena {
+impl Drop for Chunk {
     fn drop(&mut self) {
-        for chunk in &self.chunks {
-            // SAFETY: `fresh_chunk` allocated it with this layout, and the pages go with the arena.
-            unsafe { std::alloc::dealloc(chunk.as_ptr(), CHUNK_LAYOUT) };
-        }
+        // SAFETY: `fresh_chunk` allocated it with this layout, and the arena that handed out its pages
+        // drops it with them.
+        unsafe { std::alloc::dealloc(self.pages.as_ptr(), CHUNK_LAYOUT) };
     }
 }

@@ -105,6 +105,12 @@ impl Step {
         self.extra.get()
     }
 
+    /// Page offset to which this jump or branch, or the end of a cut block, leads inside the page.
+    fn target(&self) -> Option<u64> {
+        let target = u64::try_from(i64::from(self.pc) + i64::from(self.imm)).ok()?;
+        (target < PAGE_SIZE as u64).then_some(target)
+    }
+
     /// Instructions before this one in its block; jumps and branches do not know.
     pub(crate) fn index(&self) -> u32 {
         self.extra.get()
@@ -180,6 +186,9 @@ pub(crate) struct CodeCache {
     /// First step of each block; the last one leads out of it.
     blocks: Vec<*const Step>,
     by_address: AddressMap<u64, BlockId>,
+    /// Those that a [`settle`](Self::settle) found: in a thawed machine, what is added to a hash
+    /// table is written all over it.
+    settled: AddressMap<u64, BlockId>,
     /// RAM pages with decoded blocks.
     pages: AddressMap<usize, Page>,
     translations: Translations,
@@ -198,6 +207,7 @@ impl CodeCache {
         let mut cache = Self {
             blocks: Vec::new(),
             by_address: AddressMap::default(),
+            settled: AddressMap::default(),
             pages: AddressMap::default(),
             translations: Translations::default(),
             counters: None,
@@ -292,7 +302,7 @@ impl CodeCache {
 
     /// The block at guest-physical `address`.
     pub(crate) fn find(&self, address: u64) -> Option<BlockId> {
-        self.by_address.get(&address).copied()
+        self.by_address.get(&address).or_else(|| self.settled.get(&address)).copied()
     }
 
     /// Keeps the decoded `steps` of the code at `address` on RAM page `page`, for which
@@ -301,7 +311,7 @@ impl CodeCache {
         let id = self.push(steps);
         self.by_address.insert(address, id);
         if let Some(page) = self.pages.get_mut(&page) {
-            page.blocks.push(address);
+            page.add_block(address);
         }
         id
     }
@@ -348,12 +358,15 @@ impl CodeCache {
         }
     }
 
-    /// Drops the blocks of RAM page `page`. Their steps stay readable until [`flush`](Self::flush):
-    /// the store that made them stale may be in one of them. Links lead to them from this page
-    /// only.
-    pub(crate) fn drop_page(&mut self, page: usize) {
-        for address in self.pages.remove(&page).map_or(Vec::new(), |page| page.blocks) {
-            self.by_address.remove(&address);
+    /// Drops the blocks of RAM page `page`, which is at guest-physical `address`. Their steps stay
+    /// readable until [`flush`](Self::flush): the store that made them stale may be in one of them.
+    /// Links lead to them from this page only.
+    pub(crate) fn drop_page(&mut self, page: usize, address: u64) {
+        if let Some(page) = self.pages.remove(&page) {
+            for block in page.block_addresses(address) {
+                self.by_address.remove(&block);
+                self.settled.remove(&block);
+            }
         }
         self.forget_jumps();
     }
@@ -365,7 +378,7 @@ impl CodeCache {
 
     /// Addresses of all blocks, in the order of their insertion.
     pub(crate) fn addresses(&self) -> Vec<u64> {
-        let mut blocks: Vec<_> = self.by_address.iter().collect();
+        let mut blocks: Vec<_> = self.by_address.iter().chain(&self.settled).collect();
         blocks.sort_unstable_by_key(|(_, id)| **id);
         blocks.into_iter().map(|(address, _)| *address).collect()
     }
@@ -379,9 +392,38 @@ impl CodeCache {
         pages
     }
 
+    /// Links all blocks with each other as their execution would, and puts them where what is
+    /// decoded later leaves them alone: a start of the frozen machine only reads them.
+    pub(crate) fn settle(&mut self) {
+        self.settled.extend(std::mem::take(&mut self.by_address));
+        self.settled.shrink_to_fit();
+        for (&address, &block) in &self.settled {
+            let page = address - address % PAGE_SIZE as u64;
+            for step in self.block(block).iter().filter(|step| step.code.has_link()) {
+                let target = step.target().map(|offset| page + offset);
+                if let Some((target, to)) = target.and_then(|at| Some((at, self.find(at)?))) {
+                    self.link(step, target, to);
+                }
+            }
+        }
+    }
+
+    /// All steps of block `id`.
+    fn block(&self, id: BlockId) -> &[Step] {
+        let (id, start) = (id as usize, self.blocks[id as usize]);
+        let chunk = self.chunks.iter().find(|chunk| chunk.as_ptr_range().contains(&start));
+        let chunk = chunk.map_or(&[][..], Vec::as_slice);
+        let after = |from: *const Step| (from.addr() - chunk.as_ptr().addr()) / size_of::<Step>();
+        let is_inside = |next: &&*const Step| chunk.as_ptr_range().contains(next);
+        let end =
+            self.blocks.get(id + 1).filter(is_inside).map_or(chunk.len(), |next| after(*next));
+        chunk.get(after(start)..end).unwrap_or_default()
+    }
+
     /// Drops everything; no block may be executing.
     pub(crate) fn flush(&mut self) -> impl Iterator<Item = usize> + use<> {
         self.by_address.clear();
+        self.settled = AddressMap::default();
         self.straddles.clear();
         self.chunks.clear();
         self.step_count = 0;

@@ -291,7 +291,7 @@ impl<A: Arch> Core<A> {
     /// Drops what was decoded from RAM page `page`, which is about to change or has changed.
     pub(crate) fn drop_code(&mut self, page: usize) {
         self.ram.set_code(page, false);
-        self.code.drop_page(page);
+        self.code.drop_page(page, self.ram.address(page));
     }
 
     /// Drops code that devices have overwritten.
@@ -310,20 +310,26 @@ impl<A: Arch> Core<A> {
         self.drop_written_code();
     }
 
+    /// Leaves no code decoded.
+    pub(crate) fn release_code(&mut self) {
+        for page in self.code.release() {
+            self.ram.set_code(page, false);
+        }
+    }
+
     /// Lays RAM out densely, and leaves no code decoded but that of `used`.
     pub(crate) fn compact(&mut self, used: &Footprint) {
         // It names a host address.
         self.reservation = NO_RESERVATION;
         self.tlb.flush();
-        for page in self.code.release() {
-            self.ram.set_code(page, false);
-        }
+        self.release_code();
         self.ram.compact(&used.pages);
         for &address in &used.blocks {
             // The program counter matters only where an instruction goes on on another page; the
             // copy did not keep such a block, either.
             let _ = self.decode(address, address);
         }
+        self.code.settle();
     }
 
     /// Empties the block cache when it has grown over its limit. Called between slices, when no

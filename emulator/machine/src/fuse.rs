@@ -260,6 +260,20 @@ for_each_code!(codes);
 /// A code and the ops it stands for.
 type Sequence = (Code, &'static [Code]);
 
+impl Code {
+    /// What a step with this code does first.
+    fn first(self) -> Self {
+        let sequence = SEQUENCES.iter().find(|(fused, _)| *fused == self);
+        sequence.map_or(self, |(_, parts)| parts[0])
+    }
+
+    /// Whether the step leads to another block by a link.
+    pub(crate) fn has_link(self) -> bool {
+        use Code::{Beq, Bge, Bgeu, Blt, Bltu, Bne, Jal, Next};
+        matches!(self.first(), Beq | Bne | Blt | Bge | Bltu | Bgeu | Jal | Next)
+    }
+}
+
 /// The sequences by their first op, the longest first.
 static BY_FIRST: LazyLock<Vec<Vec<Sequence>>> = LazyLock::new(|| {
     let mut table = vec![Vec::new(); OpCode::ALL.len()];

@@ -64,8 +64,8 @@ impl Translations {
 /// A RAM page with decoded code.
 #[derive(Debug)]
 pub(crate) struct Page {
-    /// Addresses of its blocks.
-    pub(crate) blocks: Vec<u64>,
+    /// Where on the page its blocks start.
+    blocks: Vec<u16>,
     entries: Entries,
     /// Number of its content among those that are counted.
     content: u32,
@@ -82,6 +82,16 @@ impl Page {
         let entries = translations.find(page, bytes);
         let content = counters.map_or(0, |counters| counters.content(bytes));
         Self { blocks: Vec::new(), entries, content }
+    }
+
+    /// Notes that a block starts at guest-physical `address`, which is on this page.
+    pub(crate) fn add_block(&mut self, address: u64) {
+        self.blocks.push(address as u16 % PAGE_SIZE as u16);
+    }
+
+    /// Where its blocks start, for the page at guest-physical `page`.
+    pub(crate) fn block_addresses(&self, page: u64) -> impl Iterator<Item = u64> + '_ {
+        self.blocks.iter().map(move |offset| page + u64::from(*offset))
     }
 }
 

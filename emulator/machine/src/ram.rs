@@ -33,25 +33,39 @@ struct Patterns {
     /// In order.
     pages: Vec<u32>,
     patterns: Vec<Pattern>,
+    /// Those that no longer hold. To move what is behind them would be to write, and so to copy,
+    /// every page of the list.
+    dropped: Vec<bool>,
 }
 
 impl Patterns {
-    fn get(&self, index: usize) -> Option<&Pattern> {
-        let at = self.pages.binary_search(&(index as u32)).ok()?;
-        Some(&self.patterns[at])
+    fn of(mut found: Vec<(u32, Pattern)>) -> Self {
+        found.sort_unstable_by_key(|(page, _)| *page);
+        let dropped = vec![false; found.len()];
+        let (pages, patterns) = found.into_iter().unzip();
+        Self { pages, patterns, dropped }
     }
 
-    fn insert(&mut self, page: u32, pattern: Pattern) {
-        let at = self.pages.partition_point(|other| *other < page);
-        self.pages.insert(at, page);
-        self.patterns.insert(at, pattern);
+    fn find(&self, index: usize) -> Option<usize> {
+        let at = self.pages.binary_search(&(index as u32)).ok()?;
+        (!self.dropped[at]).then_some(at)
+    }
+
+    fn get(&self, index: usize) -> Option<&Pattern> {
+        self.find(index).map(|at| &self.patterns[at])
     }
 
     fn remove(&mut self, index: usize) {
-        if let Ok(at) = self.pages.binary_search(&(index as u32)) {
-            self.pages.remove(at);
-            self.patterns.remove(at);
+        if let Some(at) = self.find(index) {
+            self.dropped[at] = true;
         }
+    }
+
+    /// Those that hold.
+    fn take(&mut self) -> Vec<(u32, Pattern)> {
+        let Self { pages, patterns, dropped } = std::mem::take(self);
+        let all = pages.into_iter().zip(patterns).zip(dropped);
+        all.filter_map(|(pattern, dropped)| (!dropped).then_some(pattern)).collect()
     }
 }
 
@@ -85,6 +99,11 @@ impl Ram {
     pub(crate) fn page_index(&self, at: u64) -> Option<usize> {
         let index = usize::try_from(at.wrapping_sub(self.base) / PAGE_SIZE as u64).ok()?;
         (index < self.pages.len()).then_some(index)
+    }
+
+    /// Guest-physical address of page `index`.
+    pub(crate) fn address(&self, index: usize) -> u64 {
+        self.base + (index * PAGE_SIZE) as u64
     }
 
     /// Host address of page `index`, which gets its slot now if it has none.
@@ -225,8 +244,17 @@ impl Ram {
         FrozenRam { base: self.base, places, kept }
     }
 
+    /// Number of pages, touched or not.
+    pub(crate) fn len_pages(&self) -> usize {
+        self.pages.len()
+    }
+
     /// Shows what page `index` holds; nothing if zeros for want of a touch.
-    fn with_page<R>(&self, index: usize, look: impl FnOnce(Option<&[u8; PAGE_SIZE]>) -> R) -> R {
+    pub(crate) fn with_page<R>(
+        &self,
+        index: usize,
+        look: impl FnOnce(Option<&[u8; PAGE_SIZE]>) -> R,
+    ) -> R {
         if let Some(page) = NonNull::new(self.pages[index]) {
             // SAFETY: the slot is one whole page of this map's, which `self` lends out read-only.
             return look(Some(unsafe { page.cast().as_ref() }));
@@ -285,23 +313,23 @@ impl Ram {
     /// Leaves no page with a slot; returns those that shall have one.
     fn take_slots(&mut self) -> Vec<Kept> {
         let mut kept = Vec::with_capacity(self.owners.len());
-        let mut patterns = std::mem::take(&mut self.patterns);
         let owners = std::mem::take(&mut self.owners);
+        owners.iter().for_each(|&page| self.patterns.remove(page as usize));
+        let mut patterns = self.patterns.take();
         for (slot, &page) in owners.iter().enumerate() {
             let index = page as usize;
             let bytes = *self.bytes(index);
-            patterns.remove(index);
             self.pages[index] = std::ptr::null_mut();
             let pattern = Pattern::of(&bytes);
             if bytes == [0; PAGE_SIZE] && self.left(index).is_none() {
                 continue;
             }
             match pattern {
-                Some(pattern) => patterns.insert(page, pattern),
+                Some(pattern) => patterns.push((page, pattern)),
                 None => kept.push(Kept { page, slot: slot as u32 }),
             }
         }
-        (self.patterns, self.owners) = (patterns, owners);
+        (self.patterns, self.owners) = (Patterns::of(patterns), owners);
         kept
     }
 

@@ -42,9 +42,12 @@ pub(crate) extern "C" fn rehearse() -> u64 {
 #[unsafe(export_name = "lithify_settle")]
 pub(crate) extern "C" fn settle() {
     let used = Footprint::decode(&translation::take_buffer()).unwrap_or_default();
+    // What is decoded below must not lie in between the remains of what is given back here.
+    translation::with_machine(Machine::release_code);
+    scrub::zero_free_memory();
     translation::with_machine(|machine| machine.compact(&used));
     drop(used);
-    scrub::free_memory();
+    scrub::retire_free_memory();
 }
 
 /// What a start of the booted machine uses.

@@ -1,5 +1,6 @@
 //! Freed memory is frozen with the rest, and what was in it with it: this makes it zeros, which have
-//! no place in an artifact.
+//! no place in an artifact. A page of them has one in the compiled form, from which a start that
+//! writes there copies it; what lies behind the frozen memory is zeros without a copy.
 #![allow(unsafe_code, reason = "takes what the allocator would give")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
@@ -10,14 +11,27 @@ const SIZES: [usize; 4] = [1 << 20, 64 << 10, 4 << 10, 512];
 
 const ALIGN: usize = align_of::<*mut u8>();
 
+/// Blocks of this many bytes are large.
+const LARGE: usize = 4 << 10;
+
+/// Zeroes the allocator's free memory, and takes large blocks of it away for good: the machine that
+/// is thawed gets new memory in their place.
+pub(crate) fn retire_free_memory() {
+    for size in SIZES.into_iter().filter(|size| *size >= LARGE) {
+        unlink(take_all(layout(size)), |_| ());
+    }
+    zero_free_memory();
+}
+
 /// Zeroes the allocator's free memory.
-pub(crate) fn free_memory() {
+pub(crate) fn zero_free_memory() {
     let mut taken = SIZES.map(|_| ptr::null_mut());
     for (size, taken) in SIZES.into_iter().zip(&mut taken) {
         *taken = take_all(layout(size));
     }
     for (size, taken) in SIZES.into_iter().zip(taken) {
-        give_back(taken, layout(size));
+        // SAFETY: `take_all` allocated the blocks of the list with this layout.
+        unlink(taken, |block| unsafe { dealloc(block, layout(size)) });
     }
 }
 
@@ -25,8 +39,7 @@ fn layout(size: usize) -> Layout {
     Layout::from_size_align(size, ALIGN).expect("a power of two")
 }
 
-/// A list of all blocks of one size that the allocator has, each linked by its first word. The last
-/// one may be new: the allocator grows when it has no more, and new memory is zeros as well.
+/// A list of all blocks of one size that the allocator has, each linked by its first word.
 fn take_all(layout: Layout) -> *mut *mut u8 {
     let mut list: *mut *mut u8 = ptr::null_mut();
     loop {
@@ -36,23 +49,24 @@ fn take_all(layout: Layout) -> *mut *mut u8 {
         if block.is_null() {
             return list;
         }
+        // The allocator had no more, and new memory is zeros as it is.
+        if core::arch::wasm32::memory_size(0) != before {
+            // SAFETY: allocated above with this layout.
+            unsafe { dealloc(block.cast(), layout) };
+            return list;
+        }
         // SAFETY: the block has room for a pointer and is aligned for it.
         unsafe { block.write(list.cast()) };
         list = block;
-        if core::arch::wasm32::memory_size(0) != before {
-            return list;
-        }
     }
 }
 
-fn give_back(mut list: *mut *mut u8, layout: Layout) {
+/// Passes the blocks of a list on, zeroed.
+fn unlink(mut list: *mut *mut u8, pass_on: impl Fn(*mut u8)) {
     while !list.is_null() {
-        // SAFETY: `take_all` linked blocks of this layout, each of which is freed once.
-        unsafe {
-            let next = list.read().cast();
-            list.write(ptr::null_mut());
-            dealloc(list.cast(), layout);
-            list = next;
-        }
+        // SAFETY: `take_all` linked blocks that have room for a pointer.
+        let next = unsafe { list.replace(ptr::null_mut()) };
+        pass_on(list.cast());
+        list = next.cast();
     }
 }
