@@ -26,16 +26,21 @@
 /// Bytes in a guest page: the unit in which code is identified, by its content.
 pub const PAGE_SIZE: usize = 4096;
 
-/// Entries of a TLB set, direct-mapped by the low bits of the virtual page number.
-pub const TLB_ENTRIES: usize = 512;
+/// Entries of a TLB table, direct-mapped by the low bits of the virtual page number. A set is two
+/// tables, one that loads look into and one, right behind it, for stores: a copy between two places that
+/// share their entries would evict one by the other all the time.
+pub const TLB_ENTRIES: usize = 2048;
 /// Bytes of an entry.
-pub const TLB_ENTRY_SIZE: usize = 32;
-/// Offset in an entry of the `u64` tag that a load compares: the page's virtual address.
-pub const TLB_READ: usize = 0;
-/// Offset of the tag that a store compares.
-pub const TLB_WRITE: usize = 8;
+pub const TLB_ENTRY_SIZE: usize = 16;
+/// Offset in an entry of the `u64` tag: the virtual address of the page's last byte. So that none is zero,
+/// which is the tag of an entry that holds nothing.
+pub const TLB_TAG: usize = 0;
 /// Offset of the `u32` to add, wrapping, to a virtual address's low half for the host address.
-pub const TLB_ADDEND: usize = 16;
+pub const TLB_ADDEND: usize = 8;
+/// Offset in a set of the table for stores.
+pub const TLB_STORES: usize = TLB_ENTRIES * TLB_ENTRY_SIZE;
+/// Bytes of a set.
+pub const TLB_SET_SIZE: usize = 2 * TLB_STORES;
 
 /// Entries of the jump cache, direct-mapped by [`jump_index`].
 pub const JUMP_ENTRIES: usize = 4096;

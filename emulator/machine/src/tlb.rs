@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::ptr::NonNull;
 
 use lithify_isa::translation::{
-    TLB_ADDEND, TLB_ENTRIES as ENTRIES, TLB_ENTRY_SIZE, TLB_READ, TLB_WRITE,
+    TLB_ADDEND, TLB_ENTRIES as ENTRIES, TLB_ENTRY_SIZE, TLB_SET_SIZE, TLB_STORES, TLB_TAG,
 };
 
 use crate::arena::PAGE_SIZE;
@@ -18,45 +18,59 @@ use crate::arena::PAGE_SIZE;
 /// Sets, one for each way the CPU can look at the address space (the architecture numbers them).
 pub(crate) const SETS: usize = 3;
 
+/// Entries of a set, of both its tables.
+const SET: usize = 2 * ENTRIES;
+/// Number in a set of the first entry for stores.
+const STORES: usize = ENTRIES;
+
+/// Entries that are emptied together. A guest that switches between two small programs flushes
+/// what they use, not all.
+const CHUNK: usize = 256;
+const CHUNKS: usize = SETS * SET / CHUNK;
+
 const OFFSET_MASK: u64 = PAGE_SIZE as u64 - 1;
 
-/// Never equal to the address of a page.
-const INVALID: u64 = 1;
-
-/// One translation, which translated code reads too. The tags are virtual page addresses. A power of two in size, so that one shift
-/// and one mask turn an address into the offset of its entry.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(32))]
+/// One translation, which translated code reads too. A power of two in size, so that one shift and one
+/// mask turn an address into the offset of its entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C, align(16))]
 struct Entry {
-    read: u64,
-    write: u64,
+    /// Virtual address of the page's last byte.
+    tag: u64,
     /// Host address of the page minus its virtual address, wrapping.
     addend: usize,
 }
 
-const EMPTY: Entry = Entry { read: INVALID, write: INVALID, addend: 0 };
+/// Zeros: memory that is never touched costs nothing.
+const EMPTY: Entry = Entry { tag: 0, addend: 0 };
 
 const _: () = assert!(
     size_of::<Entry>() == TLB_ENTRY_SIZE
-        && offset_of!(Entry, read) == TLB_READ
-        && offset_of!(Entry, write) == TLB_WRITE
-        && offset_of!(Entry, addend) == TLB_ADDEND,
+        && offset_of!(Entry, tag) == TLB_TAG
+        && offset_of!(Entry, addend) == TLB_ADDEND
+        && STORES * size_of::<Entry>() == TLB_STORES
+        && SET * size_of::<Entry>() == TLB_SET_SIZE,
     "translated code looks here"
 );
+const _: () = assert!((SETS * SET).is_multiple_of(CHUNK) && CHUNKS <= u128::BITS as usize);
 
-/// Page of the last byte of an access at `va`. If that is not the page of the first one, the entry
-/// of the first cannot hold it: neighbouring pages have different entries.
+/// The tag of the page of the last byte of an access at `va`. If that is not the page of the first one, the
+/// entry of the first cannot hold it: neighbouring pages have different entries.
 #[inline(always)]
-const fn last_page<const SIZE: usize>(va: u64) -> u64 {
-    va.wrapping_add(SIZE as u64 - 1) & !OFFSET_MASK
+const fn tag_of_last<const SIZE: usize>(va: u64) -> u64 {
+    va.wrapping_add(SIZE as u64 - 1) | OFFSET_MASK
 }
 
 /// The translations of all sets; one set is current.
 #[derive(Debug)]
 pub(crate) struct Tlb {
-    entries: Box<[Entry; SETS * ENTRIES]>,
+    entries: Box<[Entry; SETS * SET]>,
     /// First entry of the current set.
     current: NonNull<Entry>,
+    /// Number of the current set.
+    set: usize,
+    /// Chunks that hold more than empty entries.
+    used: u128,
     /// Virtual addresses that superpages have mapped, in the lower and the upper half of the
     /// address space: the kernel's own mapping, made of them, must not cost the user's its fences.
     superpages: [Range<u64>; 2],
@@ -64,20 +78,27 @@ pub(crate) struct Tlb {
 
 const NO_SUPERPAGES: [Range<u64>; 2] = [0..0, 0..0];
 
+/// Made where they are: the stack has no room for them.
+fn no_entries() -> Box<[Entry; SETS * SET]> {
+    let entries = vec![EMPTY; SETS * SET].into_boxed_slice();
+    entries.try_into().expect("as many")
+}
+
 const fn half(va: u64) -> usize {
     (va >> 63) as usize
 }
 
 impl Tlb {
     pub(crate) fn new() -> Self {
-        let mut entries = Box::new([EMPTY; SETS * ENTRIES]);
+        let mut entries = no_entries();
         let current = NonNull::from(&mut entries[0]);
-        Self { entries, current, superpages: NO_SUPERPAGES }
+        Self { entries, current, set: 0, used: 0, superpages: NO_SUPERPAGES }
     }
 
     /// Makes `set` the one that lookups and fills use.
     pub(crate) fn select(&mut self, set: usize) {
-        self.current = NonNull::from(&mut self.entries[set * ENTRIES..][..ENTRIES]).cast();
+        self.set = set;
+        self.current = NonNull::from(&mut self.entries[set * SET..][..SET]).cast();
     }
 
     /// First entry of the current set.
@@ -90,42 +111,54 @@ impl Tlb {
     }
 
     #[inline(always)]
-    fn entry(&self, va: u64) -> &Entry {
-        // SAFETY: `current` is the first of ENTRIES entries that this struct owns and never moves;
-        // `slot` is below ENTRIES. Every guest load and store comes through here: with an index
-        // and its check the boot takes 4 % longer.
-        unsafe { self.current.add(Self::slot(va)).as_ref() }
+    fn entry(&self, table: usize, va: u64) -> &Entry {
+        // SAFETY: `current` is the first of SET entries that this struct owns and never moves; `table`
+        // is 0 or STORES and `slot` below ENTRIES. Every guest load and store comes through here: with
+        // an index and its check the boot takes 4 % longer.
+        unsafe { self.current.add(table + Self::slot(va)).as_ref() }
     }
 
     /// Where a load of `SIZE` bytes at `va` may read.
     #[inline(always)]
     pub(crate) fn read<const SIZE: usize>(&self, va: u64) -> Option<*const u8> {
-        let entry = self.entry(va);
-        let hit = entry.read == last_page::<SIZE>(va);
+        let entry = self.entry(0, va);
+        let hit = entry.tag == tag_of_last::<SIZE>(va);
         hit.then(|| (va as usize).wrapping_add(entry.addend) as *const u8)
     }
 
     /// Where a store of `SIZE` bytes at `va` may write.
     #[inline(always)]
     pub(crate) fn write<const SIZE: usize>(&self, va: u64) -> Option<*mut u8> {
-        let entry = self.entry(va);
-        let hit = entry.write == last_page::<SIZE>(va);
+        let entry = self.entry(STORES, va);
+        let hit = entry.tag == tag_of_last::<SIZE>(va);
         hit.then(|| (va as usize).wrapping_add(entry.addend) as *mut u8)
     }
 
-    /// Enters the page of `va` into the current set.
-    pub(crate) fn fill(&mut self, va: u64, host: NonNull<u8>, readable: bool, writable: bool) {
-        let page = va & !OFFSET_MASK;
-        let tag = |allowed| if allowed { page } else { INVALID };
-        let addend = (host.as_ptr() as usize).wrapping_sub(page as usize);
-        let entry = Entry { read: tag(readable), write: tag(writable), addend };
-        // SAFETY: as in `entry`; no reference to an entry outlives a call.
-        unsafe { self.current.add(Self::slot(va)).write(entry) };
+    /// Lets loads from the page of `va`, in the current set, hit.
+    pub(crate) fn fill_read(&mut self, va: u64, host: NonNull<u8>) {
+        self.fill(0, va, host);
+    }
+
+    /// Lets stores to the page of `va`, in the current set, hit.
+    pub(crate) fn fill_write(&mut self, va: u64, host: NonNull<u8>) {
+        self.fill(STORES, va, host);
+    }
+
+    fn fill(&mut self, table: usize, va: u64, host: NonNull<u8>) {
+        let addend = (host.as_ptr() as usize).wrapping_sub((va & !OFFSET_MASK) as usize);
+        let at = self.set * SET + table + Self::slot(va);
+        self.entries[at] = Entry { tag: va | OFFSET_MASK, addend };
+        self.used |= 1 << (at / CHUNK);
     }
 
     /// Forgets everything.
     pub(crate) fn flush(&mut self) {
-        self.entries.fill(EMPTY);
+        for (number, chunk) in self.entries.chunks_exact_mut(CHUNK).enumerate() {
+            if self.used >> number & 1 != 0 {
+                chunk.fill(EMPTY);
+            }
+        }
+        self.used = 0;
         self.superpages = NO_SUPERPAGES;
     }
 
@@ -142,28 +175,41 @@ impl Tlb {
         if self.superpages[half(va)].contains(&va) {
             return self.flush();
         }
-        for set in 0..SETS {
-            self.entries[set * ENTRIES + Self::slot(va)] = EMPTY;
+        for table in 0..SETS * SET / ENTRIES {
+            let at = table * ENTRIES + Self::slot(va);
+            if self.used >> (at / CHUNK) & 1 != 0 {
+                self.entries[at] = EMPTY;
+            }
         }
+    }
+
+    /// Entries for stores that may hold something.
+    fn stores(&mut self) -> impl Iterator<Item = &mut Entry> {
+        let used = self.used;
+        let chunks = self.entries.chunks_exact_mut(CHUNK).enumerate();
+        let wanted = chunks
+            .filter(move |(number, _)| used >> number & 1 != 0 && number * CHUNK % SET >= STORES);
+        wanted.flat_map(|(_, chunk)| chunk).filter(|entry| **entry != EMPTY)
     }
 
     /// Whether a store to the host page `host` could hit.
     #[cfg(test)]
-    pub(crate) fn lets_write(&self, host: NonNull<u8>) -> bool {
-        self.entries.iter().any(|entry| {
-            let target = (entry.write as usize).wrapping_add(entry.addend);
-            entry.write != INVALID && target == host.as_ptr() as usize
-        })
+    pub(crate) fn lets_write(&mut self, host: NonNull<u8>) -> bool {
+        self.stores().any(|entry| entry.host() == host.as_ptr() as usize)
     }
 
     /// Makes stores to the host page `host` miss from now on.
     pub(crate) fn protect(&mut self, host: NonNull<u8>) {
-        for entry in self.entries.iter_mut() {
-            let target = (entry.write as usize).wrapping_add(entry.addend);
-            if entry.write != INVALID && target == host.as_ptr() as usize {
-                entry.write = INVALID;
-            }
-        }
+        self.stores()
+            .filter(|entry| entry.host() == host.as_ptr() as usize)
+            .for_each(|entry| *entry = EMPTY);
+    }
+}
+
+impl Entry {
+    /// Host address of the page.
+    const fn host(&self) -> usize {
+        ((self.tag & !OFFSET_MASK) as usize).wrapping_add(self.addend)
     }
 }
 
@@ -178,7 +224,7 @@ mod tests {
     #[test]
     fn only_accesses_inside_the_page_with_permission_hit() {
         let mut tlb = Tlb::new();
-        tlb.fill(0xffff_ffc0_0000_1234, host(0x5000), true, false);
+        tlb.fill_read(0xffff_ffc0_0000_1234, host(0x5000));
         assert_eq!(tlb.read::<8>(0xffff_ffc0_0000_1ff8), Some(0x5ff8 as *const u8));
         assert_eq!(tlb.read::<1>(0xffff_ffc0_0000_1fff), Some(0x5fff as *const u8));
         assert_eq!(tlb.read::<8>(0xffff_ffc0_0000_1ff9), None);
@@ -196,7 +242,7 @@ mod tests {
         let mut tlb = Tlb::new();
         tlb.note_superpage(0xffff_ffd0_0000_0000, 1 << 30);
         tlb.note_superpage(0x20_0000, 0x20_0000);
-        tlb.fill(0x20_1000, host(0x5000), true, true);
+        tlb.fill_read(0x20_1000, host(0x5000));
         tlb.flush_page(0x40_0000);
         assert!(tlb.read::<1>(0x20_1000).is_some());
         tlb.flush_page(0x3f_f000);
@@ -207,7 +253,8 @@ mod tests {
     fn sets_are_apart_and_protect_reaches_all() {
         let mut tlb = Tlb::new();
         tlb.select(1);
-        tlb.fill(0x1000, host(0x5000), true, true);
+        tlb.fill_read(0x1000, host(0x5000));
+        tlb.fill_write(0x1000, host(0x5000));
         tlb.select(0);
         assert_eq!(tlb.read::<1>(0x1000), None);
         tlb.protect(host(0x5000));
@@ -216,5 +263,31 @@ mod tests {
         assert!(tlb.read::<1>(0x1000).is_some());
         tlb.flush_page(0x1fff);
         assert_eq!(tlb.read::<1>(0x1000), None);
+    }
+
+    #[test]
+    fn a_flush_forgets_every_entry_of_every_set() {
+        let mut tlb = Tlb::new();
+        for set in 0..SETS {
+            tlb.select(set);
+            for page in 0..ENTRIES as u64 {
+                tlb.fill_read(page << 12, host(0x5000));
+                tlb.fill_write(page << 12, host(0x6000));
+            }
+        }
+        assert!(tlb.entries.iter().all(|entry| *entry != EMPTY));
+        tlb.flush();
+        assert!(tlb.entries.iter().all(|entry| *entry == EMPTY));
+    }
+
+    #[test]
+    fn a_copy_between_places_with_the_same_entry_hits_on_both_sides() {
+        let mut tlb = Tlb::new();
+        let far = (ENTRIES as u64) << 12;
+        tlb.fill_read(0x1000, host(0x5000));
+        tlb.fill_write(0x1000 + far, host(0x6000));
+        assert_eq!(tlb.read::<1>(0x1000), Some(0x5000 as *const u8));
+        assert_eq!(tlb.write::<1>(0x1000 + far), Some(0x6000 as *mut u8));
+        assert_eq!(tlb.read::<1>(0x1000 + far), None);
     }
 }

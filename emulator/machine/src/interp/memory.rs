@@ -79,20 +79,12 @@ impl<A: Arch> Core<A> {
         let address = A::translate(self, va, Access::Load)?;
         match self.target(address) {
             Target::Ram(host, index) => {
-                self.make_readable(va, index);
+                self.tlb.fill_read(va, self.ram.page(index));
                 // SAFETY: all bytes are on the page that `host` points into.
                 Ok(unsafe { read_bytes(host.as_ptr(), size) })
             }
             Target::Bus(address) => self.bus_read(va, address, size),
         }
-    }
-
-    /// Lets loads from the page of `va`, which is RAM page `index`, hit from now on; stores still
-    /// do if they did.
-    fn make_readable(&mut self, va: u64, index: usize) {
-        let writable = self.tlb.write::<1>(va).is_some() && !self.ram.has_code(index);
-        let page = self.ram.page(index);
-        self.tlb.fill(va, page, true, writable);
     }
 
     fn bus_read(&mut self, va: u64, address: u64, size: u64) -> Result<u64, Trap> {
@@ -149,9 +141,10 @@ impl<A: Arch> Core<A> {
         if stale {
             self.drop_code(index);
         }
-        let readable = A::translate(self, va, Access::Load).is_ok();
+        // What can be stored to can be loaded from.
         let page = self.ram.page(index);
-        self.tlb.fill(va, page, readable, true);
+        self.tlb.fill_write(va, page);
+        self.tlb.fill_read(va, page);
         stale
     }
 
@@ -239,7 +232,7 @@ impl<A: Arch> Core<A> {
         let Target::Ram(host, index) = self.target(address) else {
             return Err(A::access_fault(va, Access::Load));
         };
-        self.make_readable(va, index);
+        self.tlb.fill_read(va, self.ram.page(index));
         Ok(host.as_ptr())
     }
 

@@ -1,7 +1,7 @@
 //! Loads, stores and atomics through the software TLB.
 
 use lithify_isa::translation::{
-    PAGE_SIZE, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_READ, TLB_WRITE,
+    PAGE_SIZE, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_STORES, TLB_TAG,
 };
 use lithify_isa::{Op, OpCode};
 use wasm_encoder::{BlockType, MemArg, ValType};
@@ -13,7 +13,7 @@ use crate::blocks::Offset;
 /// From an address to the offset of its entry: one shift and one mask.
 const SLOT_SHIFT: u32 = PAGE_SIZE.trailing_zeros() - TLB_ENTRY_SIZE.trailing_zeros();
 const SLOT_MASK: i32 = ((TLB_ENTRIES - 1) * TLB_ENTRY_SIZE) as i32;
-const PAGE_MASK: i64 = -(PAGE_SIZE as i64);
+const OFFSET_MASK: i64 = PAGE_SIZE as i64 - 1;
 
 /// An access without a promise of alignment, at the address on the stack.
 const HERE: MemArg = MemArg { offset: 0, align: 0, memory_index: 0 };
@@ -57,8 +57,7 @@ impl Emitter<'_> {
         if offset != 0 {
             self.w().i64_const(offset).i64_add();
         }
-        let tag = if span.store { TLB_WRITE } else { TLB_READ };
-        self.translate(tag, span.end - span.start, op.pc.into(), retired);
+        self.translate(span.store, span.end - span.start, op.pc.into(), retired);
         let local = self.host_local();
         self.w().local_set(local);
         let check = Check { span, local };
@@ -82,20 +81,21 @@ impl Emitter<'_> {
 
     /// Turns the guest address on the stack, where `bytes` are accessed, into the host's, or leaves
     /// before the instruction at `pc`.
-    fn translate(&mut self, tag: usize, bytes: i64, pc: Offset, retired: u32) {
+    fn translate(&mut self, store: bool, bytes: i64, pc: Offset, retired: u32) {
         use local::{ADDRESS, HOST, SLOT, TLB};
+        let table = if store { TLB_STORES } else { 0 };
         let mut w = self.w();
         w.local_tee(ADDRESS).i32_wrap_i64().local_tee(HOST);
         w.i32_const(SLOT_SHIFT as i32).i32_shr_u().i32_const(SLOT_MASK).i32_and();
-        w.local_get(TLB).i32_add().local_tee(SLOT).i64_load(tlb(tag, 3));
-        // The page of the last byte: neighbouring pages have different entries.
+        w.local_get(TLB).i32_add().local_tee(SLOT).i64_load(tlb(table + TLB_TAG, 3));
+        // The tag of the last byte's page: neighbouring pages have different entries.
         w.local_get(ADDRESS);
         if bytes > 1 {
             w.i64_const(bytes - 1).i64_add();
         }
-        w.i64_const(PAGE_MASK).i64_and().i64_ne();
+        w.i64_const(OFFSET_MASK).i64_or().i64_ne();
         self.exit_if(pc, retired);
-        self.w().local_get(HOST).local_get(SLOT).i32_load(tlb(TLB_ADDEND, 2)).i32_add();
+        self.w().local_get(HOST).local_get(SLOT).i32_load(tlb(table + TLB_ADDEND, 2)).i32_add();
     }
 
     /// Loads from behind the address on the stack.
@@ -156,12 +156,12 @@ impl Emitter<'_> {
         let word =
             matches!(op.code, C::LrW | C::ScW) || (C::AmoSwapW..=C::AmoMaxuW).contains(&op.code);
         let bytes = if word { 4 } else { 8 };
-        let tag = if matches!(op.code, C::LrW | C::LrD) { TLB_READ } else { TLB_WRITE };
+        let store = !matches!(op.code, C::LrW | C::LrD);
         self.read(op.rs1);
         self.w().i64_const(bytes - 1).i64_and().i64_const(0).i64_ne();
         self.exit_if(op.pc.into(), retired);
         self.read(op.rs1);
-        self.translate(tag, bytes, op.pc.into(), retired);
+        self.translate(store, bytes, op.pc.into(), retired);
         self.w().local_set(local::HOST);
         match op.code {
             C::LrW | C::LrD => self.load_reserved(op, word),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use lithify_isa::translation::table::{self, EntryRecord, PageRecord};
 use lithify_isa::translation::{
-    JUMP_ENTRY_SIZE, PAGE_SIZE, TLB_ENTRIES, TLB_ENTRY_SIZE, jump_index, page_hash,
+    JUMP_ENTRY_SIZE, PAGE_SIZE, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_STORES, TLB_TAG, jump_index, page_hash,
 };
 use lithify_machine::bare::{BASE, Cpu, Executor, State};
 use lithify_translate::{Page, Translation};
@@ -15,7 +15,6 @@ use super::{LAYOUT, LINK, RAM, TLB, module};
 use crate::random::Random;
 
 /// No page has this address.
-const INVALID: u64 = 1;
 
 /// An instance of the module of one translation.
 pub(crate) struct Translated {
@@ -111,13 +110,14 @@ impl Translated {
     fn fill_tlb(&mut self) {
         for page in self.data.clone() {
             let va = BASE + (page * PAGE_SIZE) as u64;
-            let at = TLB + ((va as usize / PAGE_SIZE) % TLB_ENTRIES * TLB_ENTRY_SIZE) as u32;
+            let slot = TLB + ((va as usize / PAGE_SIZE) % TLB_ENTRIES * TLB_ENTRY_SIZE) as u32;
             let host = RAM + (page * PAGE_SIZE) as u32;
-            for tag in [at, at + 8] {
+            for at in [slot, slot + TLB_STORES as u32] {
                 let gone = self.missing > 0 && self.random.one_in(self.missing);
-                self.put(tag, if gone { INVALID } else { va }.to_le_bytes());
+                let tag = if gone { 0 } else { va | (PAGE_SIZE as u64 - 1) };
+                self.put(at + TLB_TAG as u32, tag.to_le_bytes());
+                self.put(at + TLB_ADDEND as u32, host.wrapping_sub(va as u32).to_le_bytes());
             }
-            self.put(at + 16, host.wrapping_sub(va as u32).to_le_bytes());
         }
     }
 

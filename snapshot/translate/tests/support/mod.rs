@@ -3,7 +3,7 @@
 pub(crate) mod engine;
 
 use lithify_isa::translation::{
-    JUMP_ENTRIES, JUMP_ENTRY_SIZE, Layout, TLB_ENTRIES, TLB_ENTRY_SIZE,
+    JUMP_ENTRIES, JUMP_ENTRY_SIZE, Layout, TLB_SET_SIZE,
 };
 use lithify_translate::{Link, Translation};
 use wasm_encoder::{
@@ -28,7 +28,7 @@ pub(crate) const LAYOUT: Layout = Layout {
 const JUMPS: u32 = 0x1_0000;
 pub(crate) const TLB: u32 = JUMPS + (JUMP_ENTRIES * JUMP_ENTRY_SIZE) as u32;
 pub(crate) const RAM: u32 = 0x10_0000;
-const _: () = assert!(TLB + ((TLB_ENTRIES * TLB_ENTRY_SIZE) as u32) < RAM);
+const _: () = assert!(TLB + (TLB_SET_SIZE as u32) < RAM);
 
 /// Where the functions go in [`module`].
 pub(crate) const LINK: Link = Link {
