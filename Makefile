@@ -15,6 +15,7 @@ VM_TARGET := wasm32-wasip1
 remap = --config 'target.$(1).rustflags=["--remap-path-prefix=$(CURDIR)=.","--remap-path-prefix=$(CARGO_HOME)=cargo"]'
 build_init = $(CARGO) build --profile guest -p lithify-init --target $(INIT_TARGET) $(call remap,$(INIT_TARGET))
 build_vm = $(CARGO) build --profile guest -p lithify-vm --target $(VM_TARGET) $(call remap,$(VM_TARGET))
+build_component = $(CARGO) build --profile guest -p lithify-component --target $(VM_TARGET) $(call remap,$(VM_TARGET))
 
 BOOT := $(CURDIR)/target/boot
 BASE := $(CURDIR)/target/base/debian-trixie-python3
@@ -45,8 +46,14 @@ emulator: setup
 	$(build_vm)
 	@install -m 644 $(CARGO_TARGET_DIR)/$(VM_TARGET)/guest/lithify_vm.wasm $(BOOT)/emulator-riscv64.wasm
 
+.PHONY: component
+component: setup
+	@mkdir -p $(BOOT)
+	$(build_component)
+	@install -m 644 $(CARGO_TARGET_DIR)/$(VM_TARGET)/guest/lithify_component.wasm $(BOOT)/component.wasm
+
 .PHONY: boot-files
-boot-files: kernel init emulator ## what an artifact boots from: kernel, initramfs, emulator
+boot-files: kernel init emulator component ## what an artifact boots from (kernel, initramfs, emulator), what a component runs
 
 # The command that makes the base where none is cached: in the profile that is built anyway.
 profile := release

@@ -5,10 +5,10 @@ set -euo pipefail
 
 # The same version as the engine in Cargo.toml: a difference between the two runtimes is then ours.
 version=48.0.8
-# What `wasmtime run` and `wasmtime compile` need for a WASI 0.1 core module; the default set takes
-# twice the time. clap/default brings `--help` and readable errors.
-features=run,compile,parallel-compilation,clap/default
-root=${XDG_CACHE_HOME:-$HOME/.cache}/lithify/tools/wasmtime-$version
+# What `wasmtime run` and `wasmtime compile` need for WASI 0.1 core modules and WASI 0.2 components; the
+# default set takes twice the time. clap/default brings `--help` and readable errors.
+features=run,compile,component-model,parallel-compilation,clap/default
+root=${XDG_CACHE_HOME:-$HOME/.cache}/lithify/tools/wasmtime-$version-components
 
 mkdir -p "$root"
 exec 9>"$root/lock"

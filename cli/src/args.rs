@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Compile(CompileArgs),
     /// Make one executable file of an artifact, which runs where nothing is installed
     Bundle(BundleArgs),
+    /// Make a WASI 0.2 component of an artifact, to which stock runtimes give a network
+    Component(ComponentArgs),
     /// Show what an artifact holds
     Inspect(InspectArgs),
     /// Log in to a registry
@@ -285,6 +287,20 @@ pub(crate) struct BundleArgs {
     /// The artifact
     #[arg(value_name = "FILE.wasm")]
     pub(crate) file: PathBuf,
+}
+
+/// Arguments of `component`.
+#[derive(Debug, Args)]
+pub(crate) struct ComponentArgs {
+    /// Where to write the component [default: FILE.component.wasm]
+    #[arg(short, long, value_name = "FILE.wasm")]
+    pub(crate) output: Option<PathBuf>,
+    /// Folder with the component's program
+    #[arg(long, value_name = "FOLDER", env = "LITHIFY_BOOT_FILES")]
+    pub(crate) boot_files: Option<PathBuf>,
+    /// The artifact, a file or a name in the store
+    #[arg(value_name = "FILE|NAME")]
+    pub(crate) artifact: OsString,
 }
 
 /// Arguments of `inspect`.

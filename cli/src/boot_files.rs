@@ -1,4 +1,4 @@
-//! Where the kernel, the initramfs and the emulator are.
+//! Where the kernel, the initramfs and the emulator are, and the program of components.
 
 use crate::error::CliError;
 use lithify_image::Digest;
@@ -24,25 +24,32 @@ impl BootFiles {
     /// Reads the files from `folder`, or from where they are beside this program: `../boot` in a
     /// build folder, `../share/lithify` in an installation.
     pub(crate) fn read(folder: Option<&Path>) -> Result<Self, CliError> {
-        let folder = match folder {
-            Some(folder) => folder.to_owned(),
-            None => find()?,
-        };
-        let read = |name: String| {
-            let path = folder.join(name);
-            fs::read(&path).map_err(|error| {
-                CliError::build(format!(
-                    "boot file {}: {error}; `make boot-files` builds it",
-                    path.display()
-                ))
-            })
-        };
+        let folder = located(folder)?;
+        let read = |name: String| read(&folder.join(name));
         Ok(Self {
             kernel: read(format!("kernel-{ARCHITECTURE}"))?,
             initramfs: read(format!("initramfs-{ARCHITECTURE}.cpio"))?,
             emulator: read(format!("emulator-{ARCHITECTURE}.wasm"))?,
         })
     }
+}
+
+/// Reads the program around an artifact in a component, from the same folder.
+pub(crate) fn component_program(folder: Option<&Path>) -> Result<Vec<u8>, CliError> {
+    read(&located(folder)?.join("component.wasm"))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    fs::read(path).map_err(|error| {
+        CliError::build(format!(
+            "boot file {}: {error}; `make boot-files` builds it",
+            path.display()
+        ))
+    })
+}
+
+fn located(folder: Option<&Path>) -> Result<PathBuf, CliError> {
+    folder.map_or_else(find, |folder| Ok(folder.to_owned()))
 }
 
 fn find() -> Result<PathBuf, CliError> {

@@ -7,6 +7,7 @@ mod boot_files;
 mod build;
 mod bundle;
 mod compile;
+mod component;
 mod convert;
 mod error;
 mod exit;
@@ -54,6 +55,7 @@ fn dispatch(command: Command) -> Result<Exit, CliError> {
         Command::Freeze(args) => freeze::freeze(&args),
         Command::Compile(args) => compile::compile(&args),
         Command::Bundle(args) => bundle::bundle(&args),
+        Command::Component(args) => component::component(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Login(args) => login::login(&args),
         Command::Logout(args) => login::logout(&args),

@@ -8,13 +8,15 @@
 //!    passive data segment, and puts the custom sections in front;
 //! 3. [`inspect`] reads sizes, imports and custom sections without running anything, and
 //!    [`check`] says from them whether something of the host is left;
-//! 4. [`save`] makes an artifact of the memory of a run that stands still.
+//! 4. [`save`] makes an artifact of the memory of a run that stands still;
+//! 5. [`write_component`] puts an artifact into a WASI 0.2 component.
 //!
 //! Equal inputs give equal bytes: nothing here reads a clock, a path or randomness, and the
 //! emulator cannot, since every call that would is refused until the freeze.
 
 mod append;
 mod check;
+mod component;
 mod file_walk;
 mod freeze;
 mod host;
@@ -27,6 +29,7 @@ mod stored_rom;
 mod translation;
 
 pub use check::{CheckError, check};
+pub use component::{ComponentError, write_component};
 pub use freeze::{FreezeError, Frozen, LineTest, Machine, freeze, train};
 pub use inspect::{InspectError, Report, RomReport, Sizes, inspect};
 pub use rom::{SealError, seal};
