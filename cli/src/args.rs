@@ -199,7 +199,7 @@ pub(crate) struct RunArgs {
     /// The guest's host name
     #[arg(long, value_name = "NAME")]
     pub(crate) hostname: Option<OsString>,
-    /// Let the container use a directory of the host
+    /// Let the container use a directory or file of the host
     #[arg(short, long, value_name = "HOST:GUEST[:ro]")]
     pub(crate) volume: Vec<OsString>,
     /// The same in words: type=bind,source=HOST,target=GUEST and, if it is, ,readonly
@@ -208,6 +208,9 @@ pub(crate) struct RunArgs {
     /// Let this host's network reach a port of the container
     #[arg(short, long, value_name = "[IP:]HOST:GUEST[/udp]")]
     pub(crate) publish: Vec<Published>,
+    /// Publish every port that the image EXPOSEs on a free one of this host, and say which
+    #[arg(short = 'P', long)]
+    pub(crate) publish_all: bool,
     /// What the container reaches: default (other hosts), none, or host (this one, too)
     #[arg(long, value_name = "MODE", default_value = "default", alias = "net")]
     pub(crate) network: NetworkMode,

@@ -7,7 +7,7 @@ use crate::reference::{Target, artifact, in_store};
 use crate::registry::open_store;
 use indicatif::BinaryBytes;
 use lithify_registry::limits::MAX_MANIFEST_BYTES;
-use lithify_snapshot::{Report, RomReport, TranslationReport, inspect as read_report};
+use lithify_snapshot::{MachineSizes, Report, RomReport, TranslationReport, inspect as read_report};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -76,10 +76,11 @@ fn as_text(report: &Report) -> String {
         ("Env", shown(&config["Env"])),
         ("User", shown(&config["User"])),
         ("Working dir", shown(&config["WorkingDir"])),
+        ("Ports", exposed_shown(report)),
         ("Translated", translation_shown(manifest.translation)),
         ("Size", bytes(sizes.file)),
         ("  emulator", bytes(sizes.code)),
-        ("  machine", bytes(sizes.image)),
+        ("  machine", machine_shown(sizes.image, manifest.machine)),
         ("  root fs", rom_shown(&report.rom)),
         ("Kernel", plain(&manifest.kernel)),
         ("Initramfs", plain(&manifest.initramfs)),
@@ -94,6 +95,17 @@ fn as_text(report: &Report) -> String {
     text
 }
 
+/// The ports that the image exposes, as it writes them.
+pub(crate) fn exposed(report: &Report) -> impl Iterator<Item = &str> {
+    let ports = report.image_config["config"]["ExposedPorts"].as_object();
+    ports.into_iter().flat_map(|ports| ports.keys()).map(String::as_str)
+}
+
+fn exposed_shown(report: &Report) -> String {
+    let ports: Vec<_> = exposed(report).map(plain).collect();
+    if ports.is_empty() { "-".into() } else { ports.join(" ") }
+}
+
 fn translation_shown(translation: Option<TranslationReport>) -> String {
     let Some(report) = translation else { return "nothing".to_owned() };
     format!(
@@ -104,6 +116,22 @@ fn translation_shown(translation: Option<TranslationReport>) -> String {
         report.covered_permille / 10,
         report.covered_permille % 10,
     )
+}
+
+fn machine_shown(all: u64, parts: Option<MachineSizes>) -> String {
+    let all = BinaryBytes(all);
+    let Some(parts) = parts else { return all.to_string() };
+    let named = [
+        ("kernel", parts.kernel),
+        ("its variables", parts.kernel_data),
+        ("its memory", parts.kernel_allocated),
+        ("page tables", parts.page_tables),
+        ("init's file", parts.init_file),
+        ("program", parts.program),
+        ("emulator", parts.emulator),
+    ];
+    let shown = named.map(|(name, len)| format!("{name} {}", BinaryBytes(len)));
+    format!("{all} ({})", shown.join(", "))
 }
 
 fn rom_shown(rom: &RomReport) -> String {

@@ -6,10 +6,11 @@ use crate::exit::Exit;
 use crate::progress::Progress;
 use crate::reference::{Finder, Target};
 use lithify_control::Overrides;
+use lithify_hostnet::Published;
 use lithify_image::Reference;
 use lithify_runner::{
-    Artifact, CompiledCache, End, Engine, Events, HostMount, Meter, MountError, NetworkWish,
-    RunOptions, RunnerError, Streams, Terminal,
+    Artifact, CompiledCache, End, Engine, Events, HostMount, Meter, MountError, Network,
+    NetworkWish, RunOptions, RunnerError, Streams, Terminal,
 };
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -38,7 +39,7 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
         .map_err(|error| CliError::own(format!("a standard stream is closed: {error}")))?;
     let wish = NetworkWish {
         mode: args.network,
-        published: args.publish.clone(),
+        published: published(&args, &wasm)?,
         hosts: args.add_host.clone(),
         name_servers: args.dns.clone(),
     };
@@ -49,6 +50,9 @@ pub(crate) fn run(args: RunArgs) -> Result<Exit, CliError> {
     };
     let mounts = mounts(&args)?;
     let network = wish.open().map_err(|error| CliError::own(error.to_string()))?;
+    for port in network.iter().flat_map(Network::chosen) {
+        eprintln!("{}", port.as_route());
+    }
     let events = Events::of_process()
         .map_err(|error| CliError::own(format!("cannot take signals: {error}")))?;
     let freezer = events.freezer();
@@ -120,7 +124,24 @@ fn open_wasm(engine: &Engine, path: &Path) -> Result<Artifact, RunnerError> {
     }
 }
 
-/// A directory that is not there is lithify's failure, as it is docker's; a word that is no mount is
+/// What is named, and with `-P` what the image exposes beyond that.
+fn published(args: &RunArgs, artifact: &Path) -> Result<Vec<Published>, CliError> {
+    let mut published = args.publish.clone();
+    if !args.publish_all {
+        return Ok(published);
+    }
+    let report = crate::inspect::report_of(artifact)?;
+    for text in crate::inspect::exposed(&report) {
+        let port = Published::exposed(text)
+            .map_err(|error| CliError::own(format!("{}: {error}", artifact.display())))?;
+        if !published.iter().any(|named| named.has_guest_of(&port)) {
+            published.push(port);
+        }
+    }
+    Ok(published)
+}
+
+/// A directory or file that is not there is lithify's failure, as it is docker's; a word that is no mount is
 /// wrong usage.
 fn mounts(args: &RunArgs) -> Result<Vec<HostMount>, CliError> {
     let volumes = args.volume.iter().map(|written| HostMount::volume(written));
@@ -128,7 +149,9 @@ fn mounts(args: &RunArgs) -> Result<Vec<HostMount>, CliError> {
     let opened = volumes.chain(binds).map(|mount| {
         mount.map_err(|error| match error {
             MountError::Syntax { .. } => CliError::usage(error.to_string()),
-            MountError::Open { .. } => CliError::own(error.to_string()),
+            MountError::Open { .. } | MountError::Special { .. } => {
+                CliError::own(error.to_string())
+            }
         })
     });
     opened.collect()

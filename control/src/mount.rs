@@ -53,7 +53,7 @@ pub enum MountKind {
         /// Bytes that fit into it; `None` is half of the memory.
         size: Option<u64>,
     },
-    /// A directory of the host's, behind the 9p device. The only kind without a volume that may be
+    /// A directory or file of the host's, behind the 9p device. The only kind without a volume that may be
     /// asked of any guest; its target may be relative to the working directory.
     Host {
         /// Its name in the directory that the device serves.

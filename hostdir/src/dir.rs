@@ -1,19 +1,22 @@
 //! The directory and what can be done in it.
 
-use crate::walk::{Place, walk};
+use crate::walk::{Place, is_root, walk};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::{Errno, Result};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Permissions of new files and directories, less the process's umask.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
 const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o777);
 
-/// An open directory of the host and all that is below it.
+/// An open directory of the host and all that is below it, or a single file.
 #[derive(Debug)]
 pub struct HostDir {
     root: OwnedFd,
+    /// The name in it that is all there is.
+    only: Option<Vec<u8>>,
 }
 
 /// How a file is opened.
@@ -97,19 +100,40 @@ impl HostDir {
     /// What the host answers, such as that it is no directory.
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { root: rustix::fs::open(path, flags, Mode::empty())? })
+        Ok(Self { root: rustix::fs::open(path, flags, Mode::empty())?, only: None })
+    }
+
+    /// The one file at `path`, which is the user's: symbolic links in it are followed, now. It is
+    /// the root, and its neighbours have no names. What the host's programs put in its place, as
+    /// editors do, is the file from then on.
+    ///
+    /// # Errors
+    /// `EACCES` if it is no regular file, what the host answers otherwise.
+    pub fn open_single(path: &Path) -> Result<Self> {
+        let path = path
+            .canonicalize()
+            .map_err(|error| error.raw_os_error().map_or(Errno::INVAL, Errno::from_raw_os_error))?;
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Errno::ISDIR);
+        };
+        let single = Self { only: Some(name.as_bytes().to_vec()), ..Self::open(folder)? };
+        match file_type(&single.stat(b"")?) {
+            FileType::RegularFile => Ok(single),
+            _ => Err(Errno::ACCESS),
+        }
     }
 
     fn find<'a>(&'a self, path: &'a [u8]) -> Result<Place<'a>> {
-        walk(self.root.as_fd(), path)
+        match &self.only {
+            None => walk(self.root.as_fd(), path),
+            Some(name) if is_root(path) => Ok(Place::in_root(self.root.as_fd(), name)),
+            Some(_) => Err(Errno::NOTDIR),
+        }
     }
 
     /// As [`find`](Self::find), for a name that is to be made or removed: never the root.
     fn find_entry<'a>(&'a self, path: &'a [u8]) -> Result<Place<'a>> {
-        self.find(path).and_then(|place| match place.name {
-            b"." => Err(Errno::BUSY),
-            _ => Ok(place),
-        })
+        if is_root(path) { Err(Errno::BUSY) } else { self.find(path) }
     }
 
     /// Opens a file or directory.
@@ -120,7 +144,8 @@ impl HostDir {
         let place = self.find(path)?;
         let file = rustix::fs::openat(&place, place.name, flags.raw(), FILE_MODE)?;
         match file_type(&rustix::fs::fstat(&file)?) {
-            FileType::RegularFile | FileType::Directory => Ok(file),
+            FileType::RegularFile => Ok(file),
+            FileType::Directory if self.only.is_none() => Ok(file),
             _ => Err(Errno::ACCESS),
         }
     }

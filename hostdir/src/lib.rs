@@ -9,6 +9,7 @@
 //! - No symbolic link is ever followed, neither on the way nor at the end, whatever it points to and
 //!   whoever makes it while the walk is under way. Who wants a link's target reads it and resolves
 //!   it, as the guest's kernel does.
+//! - Where the user named a single file, the empty path is that file and every other path is refused.
 //! - Nothing is opened that would block or act when it is opened: pipes and devices are refused.
 //!
 //! One `openat` for each name costs some microseconds on deep paths and needs nothing but POSIX;

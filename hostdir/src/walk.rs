@@ -15,6 +15,13 @@ pub(crate) struct Place<'a> {
     pub(crate) name: &'a [u8],
 }
 
+impl<'a> Place<'a> {
+    /// The entry `name` of the root, which is one plain name.
+    pub(crate) fn in_root(root: BorrowedFd<'a>, name: &'a [u8]) -> Self {
+        Self { directory: Directory::Root(root), name }
+    }
+}
+
 enum Directory<'a> {
     Root(BorrowedFd<'a>),
     Below(OwnedFd),
@@ -29,6 +36,11 @@ impl AsFd for Place<'_> {
     }
 }
 
+/// Whether `path` names the root itself.
+pub(crate) fn is_root(path: &[u8]) -> bool {
+    matches!(path, b"" | b".")
+}
+
 /// Walks `path`, of which every name but the last must be a directory. An empty path and `.` are
 /// the root.
 ///
@@ -38,10 +50,10 @@ pub(crate) fn walk<'a>(root: BorrowedFd<'a>, path: &'a [u8]) -> Result<Place<'a>
     if path.len() >= MAX_PATH_LEN {
         return Err(Errno::NAMETOOLONG);
     }
-    let mut directory = Directory::Root(root);
-    if matches!(path, b"" | b".") {
-        return Ok(Place { directory, name: b"." });
+    if is_root(path) {
+        return Ok(Place::in_root(root, b"."));
     }
+    let mut directory = Directory::Root(root);
     let mut names = path.split(|byte| *byte == b'/');
     let last = names.next_back().unwrap_or_default();
     if names.clone().chain([last]).any(|name| matches!(name, b"" | b"." | b"..")) {

@@ -165,6 +165,53 @@ fn the_root_can_be_looked_at_but_not_replaced() {
 }
 
 #[test]
+fn a_single_file_is_the_root_and_all_there_is() {
+    let (lab, inside) = lab();
+    symlink("inside/file", lab.path().join("link")).unwrap();
+    for name in ["inside/file", "link"] {
+        let single = HostDir::open_single(&lab.path().join(name)).unwrap();
+        for path in [&b""[..], b"."] {
+            assert_eq!(successes(&single, path), ["open", "create", "stat", "times"], "{name}");
+        }
+        for path in [&b"file"[..], b"sub", b"new", b"..", "../outside/secret".as_bytes(), b"/"] {
+            assert!(successes(&single, path).is_empty(), "{name}: {}", path.escape_ascii());
+        }
+        // From or to elsewhere, either.
+        assert_eq!(single.rename(b"", &inside, b"moved"), Err(Errno::BUSY));
+        assert_eq!(inside.link(b"sub/x", &single, b"x"), Err(Errno::NOTDIR));
+    }
+    outside_is_untouched(lab.path());
+}
+
+#[test]
+fn a_single_file_is_followed_by_name_but_through_no_link() {
+    let (lab, _) = lab();
+    let path = lab.path().join("inside/file");
+    let single = HostDir::open_single(&path).unwrap();
+    let size = || single.stat(b"").map(|stat| stat.st_size);
+    fs::write(lab.path().join("inside/new"), "longer than before").unwrap();
+    fs::rename(lab.path().join("inside/new"), &path).unwrap();
+    assert_eq!(size(), Ok(18));
+    fs::remove_file(&path).unwrap();
+    assert_eq!(size(), Err(Errno::NOENT));
+    symlink("../outside/secret", &path).unwrap();
+    assert_eq!(single.open_file(b"", READ).unwrap_err(), Errno::LOOP);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert_eq!(single.open_file(b"", READ).unwrap_err(), Errno::ACCESS);
+}
+
+#[test]
+fn only_a_regular_file_is_a_single_file() {
+    let (lab, _) = lab();
+    let open = |name: &str| HostDir::open_single(&lab.path().join(name)).map(drop);
+    assert_eq!(open("inside"), Err(Errno::ACCESS));
+    assert_eq!(open("missing"), Err(Errno::NOENT));
+    assert_eq!(HostDir::open_single(Path::new("/dev/null")).map(drop), Err(Errno::ACCESS));
+    assert_eq!(HostDir::open_single(Path::new("/")).map(drop), Err(Errno::ISDIR));
+}
+
+#[test]
 fn a_listing_goes_on_where_an_earlier_one_stopped() {
     let (lab, dir) = lab();
     for number in 0..1000 {

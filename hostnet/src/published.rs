@@ -64,14 +64,7 @@ impl FromStr for Published {
 
     fn from_str(text: &str) -> Result<Self, PublishError> {
         let form = || PublishError::Form(text.to_owned());
-        let (ports, protocol) = match text.split_once('/') {
-            None => (text, Protocol::Tcp),
-            Some((ports, "tcp")) => (ports, Protocol::Tcp),
-            Some((ports, "udp")) => (ports, Protocol::Udp),
-            Some((_, part)) => {
-                return Err(PublishError::Protocol { text: text.into(), part: part.into() });
-            }
-        };
+        let (ports, protocol) = protocol(text)?;
         let (rest, guest) = ports.rsplit_once(':').ok_or_else(form)?;
         let (ip, host) = match rest.rsplit_once(':') {
             None => (Ipv4Addr::UNSPECIFIED.into(), rest),
@@ -84,6 +77,28 @@ impl FromStr for Published {
 }
 
 impl Published {
+    /// A port that an image exposes, `GUEST[/tcp|/udp]`, on any free one of the host.
+    ///
+    /// # Errors
+    /// If `text` is no such port.
+    pub fn exposed(text: &str) -> Result<Self, PublishError> {
+        let (guest, protocol) = protocol(text)?;
+        let host = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        Ok(Self { host, guest: port(text, guest, 1)?, protocol })
+    }
+
+    /// As `docker port` shows it.
+    #[must_use]
+    pub fn as_route(&self) -> String {
+        format!("{}/{} -> {}", self.guest, self.protocol, self.host)
+    }
+
+    /// Whether both are the same port of the guest.
+    #[must_use]
+    pub fn has_guest_of(&self, other: &Self) -> bool {
+        (self.guest, self.protocol) == (other.guest, other.protocol)
+    }
+
     /// Begins to listen.
     ///
     /// # Errors
@@ -93,6 +108,16 @@ impl Published {
             Protocol::Tcp => sockets.listen(self.host),
             Protocol::Udp => sockets.bind(self.host),
         }
+    }
+}
+
+/// The ports, and the protocol behind them.
+fn protocol(text: &str) -> Result<(&str, Protocol), PublishError> {
+    match text.split_once('/') {
+        None => Ok((text, Protocol::Tcp)),
+        Some((ports, "tcp")) => Ok((ports, Protocol::Tcp)),
+        Some((ports, "udp")) => Ok((ports, Protocol::Udp)),
+        Some((_, part)) => Err(PublishError::Protocol { text: text.into(), part: part.into() }),
     }
 }
 
@@ -111,13 +136,18 @@ fn port(text: &str, part: &str, least: u16) -> Result<u16, PublishError> {
     number.ok_or_else(|| PublishError::Port { text: text.into(), part: part.into() })
 }
 
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
 impl fmt::Display for Published {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let protocol = match self.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        };
-        write!(f, "{}:{}/{protocol}", self.host, self.guest)
+        write!(f, "{}:{}/{}", self.host, self.guest, self.protocol)
     }
 }
 
@@ -137,6 +167,26 @@ mod tests {
         ] {
             let port: Published = text.parse().unwrap();
             assert_eq!(port.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn exposed_ports_are_read_as_images_write_them() {
+        for (text, expected) in [
+            ("80", "0.0.0.0:0:80/tcp"),
+            ("80/tcp", "0.0.0.0:0:80/tcp"),
+            ("53/udp", "0.0.0.0:0:53/udp"),
+        ] {
+            assert_eq!(Published::exposed(text).unwrap().to_string(), expected);
+        }
+        assert_eq!(Published::exposed("53/udp").unwrap().as_route(), "53/udp -> 0.0.0.0:0");
+        for (text, expected) in [
+            ("", "published port ``: `` is no port number (1 to 65535)"),
+            ("0/udp", "published port `0/udp`: `0` is no port number (1 to 65535)"),
+            ("8000-8010", "published port `8000-8010`: `8000-8010` is no port number (1 to 65535)"),
+            ("9/sctp", "published port `9/sctp`: protocol `sctp` is neither `tcp` nor `udp`"),
+        ] {
+            assert_eq!(Published::exposed(text).unwrap_err().to_string(), expected);
         }
     }
 

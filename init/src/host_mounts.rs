@@ -1,4 +1,4 @@
-//! Directories of the host in the container.
+//! Directories and files of the host in the container.
 //!
 //! They come through one 9p device, which Linux lets one mount use: its root is mounted for a moment
 //! where nobody is yet, and what is in it is bound to where it belongs. This happens in the
@@ -25,7 +25,7 @@ const PLACE: &str = "/dev/.lithify";
 /// What is of no use on a host's files, and of use to who attacks a container.
 const FLAGS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 
-/// Mounts the host directories among `mounts`. Their files appear as `owner`'s; relative targets
+/// Mounts the host's directories and files among `mounts`. Their files appear as `owner`'s; relative targets
 /// are below `cwd`.
 ///
 /// # Errors
@@ -38,7 +38,8 @@ pub(crate) fn attach(mounts: &[Mount], owner: &Account, cwd: &[u8]) -> Result<()
     mount_all(owner).during(|| "mount the host's directories".to_owned())?;
     for wish in wanted() {
         let target = Path::new("/").join(OsStr::from_bytes(cwd)).join(wish.target);
-        wish.bind(&target).during(|| format!("mount a host directory on {}", target.display()))?;
+        let kind = if wish.source.is_dir() { "directory" } else { "file" };
+        wish.bind(&target).during(|| format!("mount a host {kind} on {}", target.display()))?;
     }
     rustix::mount::unmount(PLACE, UnmountFlags::DETACH)
         .and_then(|()| rustix::fs::rmdir(PLACE))
@@ -78,7 +79,7 @@ impl<'a> Wanted<'a> {
     }
 
     fn bind(&self, target: &Path) -> Result<(), Errno> {
-        let point = mount_point(target, true)?;
+        let point = mount_point(target, self.source.is_dir())?;
         // On top of the root it would be seen by nobody who is in it already.
         if std::fs::canonicalize(&point).is_ok_and(|point| point == Path::new("/")) {
             return Err(Errno::BUSY);

@@ -121,7 +121,8 @@ pub(crate) struct Interface {
 }
 
 impl Interface {
-    /// The interface `name`. `None` from a kernel without networking of this family.
+    /// The interface `name`. `None` from a machine without it, or a kernel without networking of
+    /// this family.
     ///
     /// # Errors
     /// If the kernel has it but gives no socket.
@@ -135,13 +136,17 @@ impl Interface {
         for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
             *to = from as libc::c_char;
         }
-        Ok(Some(Self { socket, request }))
+        let mut interface = Self { socket, request };
+        match interface.is_up() {
+            Err(Errno::NODEV) => Ok(None),
+            known => known.map(|_| Some(interface)),
+        }
     }
 
     /// Brings it up.
     ///
     /// # Errors
-    /// If there is none of this name.
+    /// If the kernel refuses.
     pub(crate) fn raise(&mut self) -> Result<(), Errno> {
         self.request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
         self.set::<SIOCSIFFLAGS>()
@@ -150,7 +155,7 @@ impl Interface {
     /// Whether it is up.
     ///
     /// # Errors
-    /// If there is none of this name.
+    /// If there is none of this name any more.
     pub(crate) fn is_up(&mut self) -> Result<bool, Errno> {
         // SAFETY: SIOCGIFFLAGS reads an `ifreq` and writes its flags.
         unsafe { ioctl(&self.socket, Updater::<SIOCGIFFLAGS, _>::new(&mut self.request))? };
@@ -162,7 +167,7 @@ impl Interface {
     /// Takes it down.
     ///
     /// # Errors
-    /// If there is none of this name.
+    /// If the kernel refuses.
     pub(crate) fn lower(&mut self) -> Result<(), Errno> {
         self.request.ifr_ifru.ifru_flags = 0;
         self.set::<SIOCSIFFLAGS>()

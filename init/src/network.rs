@@ -25,10 +25,10 @@ pub(crate) fn raise_loopback() -> Result<(), Error> {
 }
 
 /// Sets the network device up as the plan says. In an artifact that happens before the freeze, when
-/// nobody knows yet whether there will be a network.
+/// nobody knows yet whether there will be a network. A machine without the device has none.
 ///
 /// # Errors
-/// If there is none, or the kernel refuses an address.
+/// If the kernel refuses an address.
 pub(crate) fn configure() -> Result<(), Error> {
     for (name, value) in IPV6_SETTINGS {
         // A kernel without IPv6 has no such settings.
@@ -64,8 +64,7 @@ pub(crate) fn lower() -> Result<(), Error> {
 }
 
 fn ipv4() -> Result<(), Errno> {
-    let device = Interface::find(DEVICE, AddressFamily::INET)?;
-    let mut device = device.ok_or(Errno::AFNOSUPPORT)?;
+    let Some(mut device) = Interface::find(DEVICE, AddressFamily::INET)? else { return Ok(()) };
     device.set_mtu(PLAN.mtu)?;
     device.set_ipv4(PLAN.guest_v4, PLAN.prefix_v4)?;
     device.raise()?;

@@ -1,13 +1,14 @@
-//! Directories of the host that a guest may use.
+//! Directories and files of the host that a guest may use.
 
-use lithify_hostdir::HostDir;
+use lithify_hostdir::{Errno, HostDir};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// A directory of the host's and where it appears in the container.
+/// A directory or file of the host's and where it appears in the container.
 #[derive(Debug)]
 pub struct HostMount {
+    /// A file's own is the empty path.
     pub(crate) directory: HostDir,
     pub(crate) target: Vec<u8>,
     pub(crate) read_only: bool,
@@ -24,15 +25,23 @@ pub enum MountError {
         /// What was expected.
         expected: &'static str,
     },
-    /// The host's directory cannot be opened.
+    /// The host's directory or file cannot be opened.
     #[error("mount `{written}`: {}: {source}", path.display())]
     Open {
         /// What the user wrote.
         written: String,
-        /// The host's directory.
+        /// The host's directory or file.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// It is a device, a pipe or a socket.
+    #[error("mount `{written}`: {}: expected a directory or a regular file", path.display())]
+    Special {
+        /// What the user wrote.
+        written: String,
+        /// What is of another kind.
+        path: PathBuf,
     },
 }
 
@@ -51,7 +60,7 @@ impl HostMount {
     /// Opens what docker's `--volume` says: `HOST:GUEST[:ro]`.
     ///
     /// # Errors
-    /// If it says something else, or the host's directory cannot be opened.
+    /// If it says something else, or the host's directory or file cannot be opened.
     pub fn volume(written: &OsStr) -> Result<Self, MountError> {
         Self::open(written, volume(written.as_bytes()))
     }
@@ -71,11 +80,20 @@ impl HostMount {
             Err(expected) => return Err(MountError::Syntax { written: text, expected }),
         };
         let path = PathBuf::from(OsString::from_vec(source.to_vec()));
-        match HostDir::open(&path) {
+        let opened = HostDir::open(&path).or_else(|error| match error {
+            Errno::NOTDIR => HostDir::open_single(&path),
+            other => Err(other),
+        });
+        match opened {
             Ok(directory) => Ok(Self { directory, target: target.to_vec(), read_only }),
+            Err(_) if is_special(&path) => Err(MountError::Special { written: text, path }),
             Err(error) => Err(MountError::Open { written: text, path, source: error.into() }),
         }
     }
+}
+
+fn is_special(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| !metadata.is_dir() && !metadata.is_file())
 }
 
 impl Written<'_> {
@@ -164,8 +182,14 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_directory_is_named() {
-        let error = HostMount::volume(OsStr::new("/no/such:/b")).unwrap_err().to_string();
-        assert!(error.contains("/no/such: No such file or directory"), "{error}");
+    fn what_cannot_be_mounted_is_named() {
+        for (text, expected) in [
+            ("/no/such:/b", "/no/such: No such file or directory"),
+            ("/etc/passwd/x:/b", "/etc/passwd/x: Not a directory"),
+            ("/dev/null:/b", "/dev/null: expected a directory or a regular file"),
+        ] {
+            let error = HostMount::volume(OsStr::new(text)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 pub use lithify_hostnet::NetworkMode;
 use lithify_hostnet::{
-    ExtraHost, NameServer, Published, SocketId, SystemSockets, Uplink, host_lines,
+    ExtraHost, NameServer, Published, SocketId, Sockets, SystemSockets, Uplink, host_lines,
     resolvers_of_host,
 };
 use std::io;
@@ -70,15 +70,22 @@ impl NetworkWish {
         };
         let mut sockets = SystemSockets::new().map_err(NetworkError::Sockets)?;
         let listen = |port: &Published| {
-            port.open(&mut sockets).map_err(|source| NetworkError::Publish { port: *port, source })
+            let opened = port.open(&mut sockets).and_then(|socket| {
+                let host = sockets.local_addr(socket)?;
+                Ok((socket, Published { host, ..*port }))
+            });
+            opened.map_err(|source| NetworkError::Publish { port: *port, source })
         };
-        let published = self.published.iter().map(listen).collect::<Result<_, _>>()?;
+        let opened = self.published.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
+        let (published, ports): (_, Vec<_>) = opened.into_iter().unzip();
         let uplink = Uplink {
             access,
             resolvers: self.resolvers()?,
-            published: self.published.iter().map(|port| (port.guest, port.protocol)).collect(),
+            published: ports.iter().map(|port| (port.guest, port.protocol)).collect(),
         };
-        Ok(Some(Network { sockets, uplink, published }))
+        let chosen = self.published.iter().zip(ports).filter(|(wish, _)| wish.host.port() == 0);
+        let chosen = chosen.map(|(_, port)| port).collect();
+        Ok(Some(Network { sockets, uplink, published, chosen }))
     }
 
     fn resolvers(&self) -> Result<Vec<SocketAddr>, NetworkError> {
@@ -96,6 +103,15 @@ pub struct Network {
     pub(crate) uplink: Uplink,
     /// What listens for the ports that `uplink` tells of.
     pub(crate) published: Vec<SocketId>,
+    chosen: Vec<Published>,
+}
+
+impl Network {
+    /// The published ports of which the user left the host's end open, with what it is.
+    #[must_use]
+    pub fn chosen(&self) -> &[Published] {
+        &self.chosen
+    }
 }
 
 #[cfg(test)]
@@ -124,6 +140,17 @@ mod tests {
         names_host.hosts.push("a:host-gateway".parse().unwrap());
         assert_eq!(names_host.open().unwrap().expect("one").uplink.access, Access::Gateway);
         assert_eq!(names_host.host_lines(), b"10.0.2.2\ta\n");
+    }
+
+    #[test]
+    fn only_ports_that_the_system_chose_are_told() {
+        let network = wish("host", &["127.0.0.1:0:80", "127.0.0.1::53/udp"]).open().unwrap();
+        let chosen: Vec<_> = network.as_ref().unwrap().chosen().to_vec();
+        assert_eq!(chosen.iter().map(|port| port.guest).collect::<Vec<_>>(), [80, 53]);
+        assert!(chosen.iter().all(|port| port.host.port() != 0));
+        drop(network);
+        let named = wish("host", &[&format!("{}:80", chosen[0].host)]).open().unwrap();
+        assert!(named.unwrap().chosen().is_empty());
     }
 
     #[test]

@@ -256,6 +256,51 @@ fn mounts_lie_in_each_other_and_where_nothing_is_yet() {
 }
 
 #[test]
+fn a_single_file_is_seen_alone_and_stays_where_it_is() {
+    let Some(shared) = Shared::new() else { return };
+    shared.write("sibling", "not shared\n");
+    for target in ["/new/place/file", "/etc/hostname"] {
+        shared.write("file", "from the host\n");
+        let volume = format!("{}:{target}", shared.path().join("file").display());
+        let script = format!(
+            "f={target}; cat $f; echo appended >> $f; stat -c '%F %s' $f; (cd ${{f%/*}}; ls *file* sibling)
+             rm $f; mv $f $f.away; ln $f $f.linked; cat $f/../sibling $f/sibling; true"
+        );
+        let outcome = shared.ours(&["--volume", &volume], &script).expect_code(0);
+        let text = outcome.stdout_text();
+        assert!(text.starts_with("from the host\nregular file 23\n"), "{text}");
+        assert!(!text.contains("not shared") && !text.contains("sibling"), "{text}");
+        let errors = outcome.stderr_text();
+        assert_eq!(errors.matches("Device or resource busy").count(), 2, "{errors}");
+        assert_eq!(errors.matches("Invalid cross-device link").count(), 1, "{errors}");
+        assert_eq!(shared.read("file"), "from the host\nappended\n");
+    }
+    assert_eq!(fs::read_dir(shared.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_single_file_is_mapped_truncated_and_read_only_if_asked_for() {
+    let Some(shared) = Shared::new() else { return };
+    symlink("real", shared.path().join("link")).expect("a link");
+    shared.write("real", "0123456789");
+    let volume = |mode: &str| format!("{}:/data:{mode}", shared.path().join("link").display());
+    let program = "import mmap
+with open('/data', 'r+b') as f:
+    print(mmap.mmap(f.fileno(), 0, flags=mmap.MAP_PRIVATE)[3:6])
+    f.truncate(5); f.seek(2); f.write(b'x')
+print(open('/data').read())";
+    let run_with = |mode: &str| {
+        let mut command = shared.debian.lab().lithify();
+        command.args(["run", "-v", &volume(mode)]).arg(shared.debian.ours());
+        run(command.args(["python3", "-c", program]))
+    };
+    let refused = run_with("ro").expect_code(1);
+    assert!(refused.stderr_text().contains("Read-only file system"), "{}", refused.stderr_text());
+    assert_eq!(run_with("rw").expect_code(0).stdout_text(), "b'345'\n01x34\n");
+    assert_eq!(shared.read("real"), "01x34");
+}
+
+#[test]
 fn wrong_mounts_are_explained() {
     let Some(shared) = Shared::new() else { return };
     let file = shared.path().join("file");
@@ -265,7 +310,8 @@ fn wrong_mounts_are_explained() {
         (2, ".:data".into(), ["mount `.:data`", "must start with /"]),
         (2, ".:/".into(), ["mount `.:/`", "root cannot be replaced"]),
         (125, "/no/such:/data".into(), ["/no/such", "No such file or directory"]),
-        (125, format!("{}:/data", file.display()), ["file", "Not a directory"]),
+        (125, "/dev/null:/data".into(), ["/dev/null", "expected a directory or a regular file"]),
+        (125, format!("{}:/etc", file.display()), ["host file on /etc", "is a directory"]),
         (125, format!("{}:/etc/hostname", shared.path().display()), ["/etc/hostname", "directory"]),
     ] {
         let outcome = shared.ours(&["--volume", &option], "true").expect_code(code);

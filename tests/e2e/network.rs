@@ -1,8 +1,11 @@
 //! The network of a running artifact: published ports, ways out, names, and what it may not reach.
 
+mod component;
+
 use crate::support::{Artifact, Image, Lab, Outcome, Running, run, run_within};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -349,6 +352,43 @@ while True: s.sendto(*s.recvfrom(65535))";
         let received = socket.recv(&mut bytes).expect("it comes back");
         assert!(bytes[..received] == vec![7; len], "{len}");
     }
+}
+
+/// What a line on standard error says of a published port, such as `80/tcp -> 0.0.0.0:32768`.
+fn route(line: &str) -> (&str, u16) {
+    let (guest, host) = line.split_once(" -> 0.0.0.0:").expect("a published port");
+    (guest, host.parse().expect("a port of the host"))
+}
+
+#[test]
+fn exposed_ports_are_published_and_told_where_nobody_did() {
+    let Some(debian) = debian() else { return };
+    let inspected = run(debian.lab().lithify().arg("inspect").arg(debian.wasm())).expect_code(0);
+    assert!(inspected.stdout_text().contains("Ports         53/udp 80/tcp\n"));
+    let named = free_port().to_string();
+    // The compiled form does not know them.
+    let mut command = debian.lab().lithify();
+    command.args(["run", "-P", "-p", &format!("127.0.0.1:{named}:53/udp")]).arg(debian.wasm());
+    command.args(["python3", "-c", ECHO]).stderr(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.spawn().expect("the command under test starts");
+    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let mut lines = (&mut stderr).lines().map(|line| line.expect("text"));
+    let line = lines.find(|line| line.contains(" -> ")).expect("a port");
+    let (guest, port) = route(&line);
+    assert_eq!(guest, "80/tcp");
+    // Until the program listens the gateway resets what comes.
+    let echoes = (0..600).any(|_| {
+        let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return false };
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let mut answer = [0; 5];
+        let heard = stream.write_all(b"hello").and_then(|()| stream.read_exact(&mut answer));
+        thread::sleep(Duration::from_millis(100));
+        heard.is_ok() && &answer == b"hello"
+    });
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    assert!(echoes);
+    assert_eq!(lines.find(|line| line.contains(" -> ")), None, "the other one was named");
 }
 
 #[test]

@@ -33,8 +33,6 @@ fn emulator(kernel: &str, initramfs: &str, rootfs: &str, folder: &Path) -> Child
     }
     qemu.arg("-drive").arg(format!("if=none,id=d,format=raw,readonly=on,file={rootfs}"));
     qemu.args(["-device", "virtio-blk-device,drive=d", "-device", "virtio-rng-device"]);
-    // Without an interface the guest's init does not start.
-    qemu.args(["-netdev", "user,id=n,restrict=on", "-device", "virtio-net-device,netdev=n"]);
     let started = qemu.stdin(Stdio::null()).spawn();
     started.unwrap_or_else(|error| panic!("{EMULATOR}: {error}"))
 }

@@ -30,6 +30,11 @@ pub const MAX_CONNECTIONS: usize = 512;
 /// Bytes of a connection that wait in each direction. Large segments need a few of them.
 const BUFFER_LEN: usize = 256 << 10;
 
+/// The same of one beyond the first [`FEW`]: the largest segment. A module's memory never shrinks,
+/// so what many connections take at once would be kept by one that has few ever after.
+const SMALL_BUFFER_LEN: usize = 64 << 10;
+const FEW: usize = 64;
+
 /// How long the guest may take to answer a connection that comes to a published port.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -146,7 +151,7 @@ impl Connections {
     pub(crate) fn enter(&mut self, sockets: &mut dyn Sockets, host: SocketId, port: u16) {
         let guest = SocketAddr::new(PLAN.guest_v4.into(), port);
         let Some(ends) = self.free_ends(guest) else { return sockets.abort(host) };
-        let mut socket = new_socket();
+        let mut socket = self.new_socket();
         let (remote, local) = (endpoint(ends.guest), endpoint(ends.remote));
         if socket.connect(self.interface.context(), remote, local).is_err() {
             return sockets.abort(host);
@@ -262,7 +267,7 @@ impl Connections {
         now: Instant,
         frames: &mut FrameQueue,
     ) {
-        let mut socket = new_socket();
+        let mut socket = self.new_socket();
         let at = IpListenEndpoint { addr: Some(ends.remote.ip().into()), port: ends.remote.port() };
         if socket.listen(at).is_err() {
             return self.remove(ends, sockets, true);
@@ -273,6 +278,16 @@ impl Connections {
         }
         self.packet(syn, now, frames);
         self.active.insert(ends);
+    }
+
+    fn new_socket(&self) -> tcp::Socket<'static> {
+        let len = if self.stack.iter().count() < FEW { BUFFER_LEN } else { SMALL_BUFFER_LEN };
+        let buffer = || tcp::SocketBuffer::new(vec![0; len]);
+        let mut socket = tcp::Socket::new(buffer(), buffer());
+        // Both delay what could go at once, in the hope of saving packets that cost nothing here.
+        socket.set_nagle_enabled(false);
+        socket.set_ack_delay(None);
+        socket
     }
 
     fn transmit(&mut self, now: Instant, frames: &mut FrameQueue) {
@@ -315,15 +330,6 @@ impl Connections {
         }
         self.interface.poll_at(now, &self.stack)
     }
-}
-
-fn new_socket() -> tcp::Socket<'static> {
-    let buffer = || tcp::SocketBuffer::new(vec![0; BUFFER_LEN]);
-    let mut socket = tcp::Socket::new(buffer(), buffer());
-    // Both delay what could go at once, in the hope of saving packets that cost nothing here.
-    socket.set_nagle_enabled(false);
-    socket.set_ack_delay(None);
-    socket
 }
 
 fn endpoint(addr: SocketAddr) -> IpEndpoint {

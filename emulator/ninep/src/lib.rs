@@ -1,4 +1,4 @@
-//! A 9P2000.L server: directories of the host as one file system of the guest.
+//! A 9P2000.L server: directories and files of the host as one file system of the guest.
 //!
 //! [`Server::serve`] takes one message and makes its answer; it knows neither transport nor host.
 //! What it serves are [`Export`]s, each a [`FileTree`] of whoever runs the machine: the WASI program

@@ -22,9 +22,9 @@ pub const MAX_MESSAGE_LEN: u32 = 512 << 10;
 /// Shortest agreed maximum: every answer but to reads fits.
 const MIN_MESSAGE_LEN: u32 = 4096;
 
-/// A directory that is served.
+/// A directory that is served, or a single file.
 pub struct Export {
-    /// Its files.
+    /// Its files; the empty path is the directory, or the file, itself.
     pub tree: Box<dyn FileTree>,
     /// Changes are refused.
     pub read_only: bool,

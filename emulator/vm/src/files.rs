@@ -1,7 +1,8 @@
 //! Directories that the host has opened for this program, served to the guest.
 //!
 //! A directory's name at the host is where it appears in the container: `--dir HOST::GUEST` of
-//! wasmtime, `-v HOST:GUEST` of our runner. What the host gives no right to change is mounted
+//! wasmtime, `-v HOST:GUEST` of our runner. The latter opens single files as well: directories whose
+//! path `.` is a file. What the host gives no right to change is mounted
 //! read-only.
 
 mod errno;

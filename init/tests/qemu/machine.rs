@@ -202,7 +202,6 @@ fn command(files: &BootFiles, squashfs: &Path, directory: &Path, args: &str) -> 
     let image = squashfs.display();
     qemu.arg("-drive").arg(format!("if=none,id=d,format=raw,readonly=on,file={image}"));
     qemu.args(["-device", "virtio-blk-device,drive=d", "-device", "virtio-rng-device"]);
-    qemu.args(["-netdev", "user,id=n,restrict=on", "-device", "virtio-net-device,netdev=n"]);
     qemu
 }
 

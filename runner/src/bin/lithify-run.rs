@@ -6,8 +6,8 @@
 use lexopt::prelude::*;
 use lithify_control::{Overrides, exit_code};
 use lithify_runner::{
-    Artifact, Bundle, Engine, Events, HostMount, Meter, MountError, NetworkWish, RunOptions, Stats,
-    Streams, Terminal, run, variable,
+    Artifact, Bundle, Engine, Events, HostMount, Meter, MountError, Network, NetworkWish,
+    RunOptions, Stats, Streams, Terminal, run, variable,
 };
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, stdin, stdout};
@@ -29,7 +29,7 @@ Options:
   -i, --interactive         connect standard input
   -t, --tty                 give the container a terminal
   -v, --volume HOST:GUEST[:ro]
-                            let the container use a directory of the host
+                            let the container use a directory or file of the host
       --mount type=bind,source=HOST,target=GUEST[,readonly]
                             the same
   -p, --publish [IP:]HOST:GUEST[/udp]
@@ -196,6 +196,9 @@ fn start(args: Args, bundle: Option<Bundle>) -> Result<u32, String> {
         .map_err(|error| format!("a standard stream is closed: {error}"))?;
     let events = Events::of_process().map_err(|error| format!("cannot take signals: {error}"))?;
     let network = args.network.open().map_err(|error| error.to_string())?;
+    for port in network.iter().flat_map(Network::chosen) {
+        eprintln!("{}", port.as_route());
+    }
     let options = RunOptions {
         overrides: Overrides { hosts: args.network.host_lines(), ..args.overrides },
         args: args.words.into_iter().map(OsString::into_vec).collect(),

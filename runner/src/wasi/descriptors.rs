@@ -201,6 +201,8 @@ impl Host {
                     Some(Kind::Stream | Kind::Listener) => filetype::SOCKET_STREAM,
                 });
             }
+            // What has a name is a place where paths start, also if the one path is a file.
+            Owner::Host if self.files.mount(fd).is_ok() => return Ok(filetype::DIRECTORY),
             Owner::Host => {
                 let kind = rustix::fs::FileType::from_raw_mode(self.files.stat(fd)?.st_mode);
                 return Ok(host_files::filetype(kind));

@@ -16,7 +16,7 @@ struct Open {
     writable: bool,
 }
 
-/// Directories that the user named, from descriptor [`FIRST`] on, then what is open in them.
+/// Directories and files that the user named, from descriptor [`FIRST`] on, then what is open in them.
 pub(crate) struct HostFiles {
     mounts: Vec<HostMount>,
     open: Vec<Option<Open>>,
@@ -29,7 +29,7 @@ impl HostFiles {
         Self { mounts, open: Vec::new() }
     }
 
-    /// The mount whose directory `fd` is.
+    /// The mount whose directory `fd` is; of a single file, too, whose path is the empty one.
     pub(super) fn mount(&self, fd: u32) -> Result<&HostMount> {
         let slot = fd.checked_sub(FIRST).ok_or(Errno::BadF)?;
         self.mounts.get(slot as usize).ok_or(Errno::BadF)

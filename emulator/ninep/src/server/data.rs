@@ -171,11 +171,14 @@ impl Server {
     }
 
     fn read_top(&mut self, offset: u64, room: usize, to: &mut Writer<'_>) {
-        let names = [".", ".."].into_iter().map(String::from);
-        let exports = (0..self.exports.len()).map(|export| export.to_string());
-        for (position, name) in (0..).zip(names.chain(exports)).skip_while(|(at, _)| *at < offset) {
-            let entry =
-                Entry { name: &name, kind: Kind::Directory, inode: position, next: position + 1 };
+        let names = [".", ".."].map(|name| (name.to_owned(), Kind::Directory)).into_iter();
+        let exports = self.exports.iter_mut().enumerate().map(|(number, export)| {
+            let kind = export.tree.stat("").map_or(Kind::Other, |stat| stat.kind);
+            (number.to_string(), kind)
+        });
+        let entries = (0..).zip(names.chain(exports)).skip_while(|(at, _)| *at < offset);
+        for (position, (name, kind)) in entries {
+            let entry = Entry { name: &name, kind, inode: position, next: position + 1 };
             if !put_entry(to, room, 0, &entry) {
                 break;
             }

@@ -12,6 +12,7 @@ pub(crate) const NO_FID: u32 = u32::MAX;
 pub(crate) const ROOT: u32 = 1;
 
 pub(crate) const NOENT: u32 = 2;
+pub(crate) const NOTDIR: u32 = 20;
 pub(crate) const ROFS: u32 = 30;
 
 /// A message's fields.
@@ -119,8 +120,20 @@ impl Client {
             tree: Box::new(NativeTree::new(HostDir::open(folder.path()).unwrap())),
             read_only,
         };
-        let server = Server::new(vec![export(false), export(true)]);
-        let mut client = Self { server, folder };
+        let exports = vec![export(false), export(true)];
+        Self::of(exports, folder)
+    }
+
+    /// A session on `0`, the file `single` of a new folder.
+    pub(crate) fn mounted_single() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("single"), "abc").unwrap();
+        let tree = NativeTree::new(HostDir::open_single(&folder.path().join("single")).unwrap());
+        Self::of(vec![Export { tree: Box::new(tree), read_only: false }], folder)
+    }
+
+    fn of(exports: Vec<Export>, folder: TempDir) -> Self {
+        let mut client = Self { server: Server::new(exports), folder };
         client.begin();
         client.attach(0, u32::MAX, "1000:100").unwrap();
         client.walk(0, ROOT, &["0"]).unwrap();

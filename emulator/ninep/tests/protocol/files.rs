@@ -1,6 +1,6 @@
 //! What each operation does to the host's files.
 
-use crate::client::{Client, Fields, NOENT, ROFS, ROOT, Values};
+use crate::client::{Client, Fields, NOENT, NOTDIR, ROFS, ROOT, Values};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -223,6 +223,33 @@ fn the_directory_of_exports_is_fixed() {
     client.walk(ROOT, 5, &["..", "..", "0"]).unwrap();
     client.open(0, 0).unwrap();
     assert_eq!(client.list(0, 4096), [".", "..", "0", "1"]);
+}
+
+#[test]
+fn a_single_file_is_an_export_without_entries() {
+    let mut client = Client::mounted_single();
+    fs::write(client.path().join("sibling"), "").unwrap();
+    assert_eq!(client.attributes(ROOT).unwrap().mode, 0o100_755);
+    for name in ["..", "sibling", "single"] {
+        assert_eq!(client.walk(ROOT, 8, &[name]), Err(NOTDIR), "{name}");
+    }
+    let entry = |name: &str| Fields::new().u32(ROOT).str(name);
+    for (kind, fields) in [
+        (14, entry("new").u32(WRITE).u32(0o644).u32(0)),
+        (16, entry("new").str("target").u32(0)),
+        (70, Fields::new().u32(ROOT).u32(ROOT).str("new")),
+        (72, entry("new").u32(0o755).u32(0)),
+        (74, entry("single").u32(ROOT).str("new")),
+        (76, entry("sibling").u32(0)),
+    ] {
+        assert_eq!(client.call(kind, fields).err(), Some(NOTDIR), "message {kind}");
+    }
+    client.open_path("", 2, READ_WRITE).unwrap();
+    assert_eq!(client.write(2, 3, b"def"), Ok(3));
+    assert_eq!(client.read(2, 0, 9).unwrap(), b"abcdef");
+    client.set(ROOT, 8, Values { size: 2, ..Values::default() }).unwrap();
+    assert_eq!(fs::read(client.path().join("single")).unwrap(), b"ab");
+    assert_eq!(fs::read_dir(client.path()).unwrap().count(), 2);
 }
 
 #[test]

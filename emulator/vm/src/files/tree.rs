@@ -1,4 +1,4 @@
-//! A directory of the host by WASI calls.
+//! A directory or a single file of the host by WASI calls.
 
 use super::errno::linux;
 use crate::wasi::{self, DIRENT_LEN};
@@ -15,7 +15,7 @@ const LARGE_LISTING: usize = lithify_ninep::MAX_MESSAGE_LEN as usize;
 /// Linux's `PATH_MAX`, which limits a link's target.
 const MAX_LINK_LEN: usize = 4096;
 
-/// A directory that the host has opened.
+/// A directory that the host has opened, or a file that is what the path `.` leads to.
 #[derive(Debug)]
 pub(super) struct WasiTree {
     directory: Fd,
@@ -89,6 +89,7 @@ impl FileTree for WasiTree {
             | if flags.read { wasi::READ_RIGHTS } else { 0 }
             | if flags.write || flags.truncate { wasi::WRITE_RIGHTS } else { 0 };
         let append = either(flags.append, wasip1::FDFLAGS_APPEND);
+        let path = or_itself(path);
         wasi::open(self.directory, path, how, rights, append).map(Handle).map_err(linux)
     }
 
