@@ -17,6 +17,7 @@ use crate::build::warm::WarmOptions;
 use crate::run_name::Name;
 use crate::save::SaveOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lithify_control::Trial;
 use lithify_hostnet::{ExtraHost, NameServer, Published};
 use lithify_rom::Compression;
 use lithify_runner::{NetworkMode, Stats};
@@ -234,6 +235,17 @@ pub(crate) struct RunArgs {
     /// Print to standard error at the end what the run took: phases, instructions, memory
     #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     pub(crate) stats: Option<Stats>,
+    /// Run in virtual time on seeded randomness, without a network, and say at the end what two such runs
+    /// must have in common
+    #[arg(
+        long,
+        value_name = "slice=N,tlb=N",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        hide = true
+    )]
+    pub(crate) trial: Option<Trial>,
     /// Accepted for docker's sake: nothing of a run is ever kept
     #[arg(long, hide = true)]
     pub(crate) rm: bool,

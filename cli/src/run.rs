@@ -167,6 +167,7 @@ fn overrides(args: &RunArgs) -> Overrides {
         user: bytes(&args.user),
         hostname: bytes(&args.hostname),
         kernel_log: args.kernel_log,
+        trial: args.trial,
         ..Overrides::default()
     }
 }

@@ -17,6 +17,7 @@ mod profile;
 mod start;
 mod statistics;
 mod terminal;
+mod trial;
 mod warm;
 pub mod wire;
 
@@ -30,6 +31,7 @@ pub use profile::{BlockProfile, PageProfile, Profile, ProfileError};
 pub use start::{StartRequest, THAW_ENTROPY_LEN};
 pub use statistics::Statistics;
 pub use terminal::WindowSize;
+pub use trial::{Trial, TrialError};
 pub use warm::{Readiness, Renewal, Warm};
 
 /// Word on the kernel's command line of a guest whose disk comes with the start request: init says

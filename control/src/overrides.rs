@@ -1,6 +1,7 @@
 //! What a runner may ask beyond WASI's arguments and environment.
 
 use crate::terminal::WindowSize;
+use crate::trial::Trial;
 use crate::warm::Readiness;
 use crate::wire::{Decoder, Encoder, WireError};
 
@@ -26,6 +27,8 @@ pub struct Overrides {
     pub terminal: Option<WindowSize>,
     /// `--save-on`: when the container is to stand still, so that the machine can be kept.
     pub freeze_at: Option<Readiness>,
+    /// `--trial`: the run is made to be compared with others.
+    pub trial: Option<Trial>,
 }
 
 impl Overrides {
@@ -49,6 +52,7 @@ impl Overrides {
             .bool(self.statistics)
             .each(self.terminal.as_slice(), WindowSize::encode)
             .each(self.freeze_at.as_slice(), Readiness::encode)
+            .each(self.trial.as_slice(), Trial::encode)
             .finish()
     }
 
@@ -68,6 +72,7 @@ impl Overrides {
             statistics: from.bool()?,
             terminal: from.each(WindowSize::decode)?.pop(),
             freeze_at: from.each(Readiness::decode)?.pop(),
+            trial: from.each(Trial::decode)?.pop(),
         };
         from.finish()?;
         Ok(overrides)

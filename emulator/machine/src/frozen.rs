@@ -15,7 +15,7 @@ use crate::core::{Core, SLOTS};
 use crate::devices::GENERATION_ID_LEN;
 use crate::float::Flags;
 use crate::host;
-use crate::machine::{Hosts, Machine};
+use crate::machine::{Hosts, Machine, SLICE};
 use crate::ram::{FrozenRam, Ram};
 use crate::time::{FrozenTime, Timekeeper};
 
@@ -100,7 +100,7 @@ impl Frozen {
         let mut core = Box::new(Core::new(ram, board, Rc::clone(&time), self.hart.arch));
         self.hart.restore(&mut core);
         core.resume();
-        let mut machine = Machine { core, time };
+        let mut machine = Machine { core, time, slice: SLICE };
         machine.thaw(clock, generation);
         machine
     }

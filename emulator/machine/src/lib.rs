@@ -27,6 +27,7 @@ mod code;
 mod core;
 mod decode;
 pub mod devices;
+mod digest;
 pub mod fdt;
 pub mod float;
 mod footprint;

@@ -19,7 +19,7 @@ use crate::time::Timekeeper;
 
 /// Instructions between two looks at time and devices, well under a millisecond of work: bounds
 /// how late a timer or input can be while the guest computes.
-const SLICE: u64 = 100_000;
+pub(crate) const SLICE: u64 = 100_000;
 
 /// What a machine is made of and starts from.
 pub struct Setup<'a> {
@@ -90,6 +90,8 @@ pub struct Machine {
     /// Boxed, so that it stays where it is.
     pub(crate) core: Box<Core<Riscv64>>,
     pub(crate) time: Rc<Timekeeper>,
+    /// [`SLICE`], or less.
+    pub(crate) slice: u64,
 }
 
 impl Machine {
@@ -113,7 +115,7 @@ impl Machine {
         let mut core = Box::new(Core::new(ram, board, Rc::clone(&time), Riscv64::new()));
         let entry = boot::load(&mut core.ram, setup.memory_bytes, &mut kernel)?;
         core.reset(entry.pc, entry.device_tree);
-        Ok(Self { core, time })
+        Ok(Self { core, time, slice: SLICE })
     }
 
     /// Executes one slice.
@@ -135,7 +137,7 @@ impl Machine {
         let instret = self.core.instret();
         self.next_deadline(now)
             .and_then(|deadline| self.time.instructions_until(deadline, instret))
-            .map_or(SLICE, |instructions| instructions.clamp(1, SLICE))
+            .map_or(self.slice, |instructions| instructions.clamp(1, self.slice))
     }
 
     /// Guest time of the next event that no input causes.
@@ -154,6 +156,15 @@ impl Machine {
     /// time passes by itself.
     pub fn skip_idle(&mut self, ns: u64) {
         self.time.skip(ns);
+    }
+
+    /// Takes slices of at most so many instructions and a TLB of so many pages from now on, as far as
+    /// they are not 0. In virtual time a guest cannot notice it, but for the time that the run takes.
+    pub fn restrict(&mut self, slice: u64, tlb: u32) {
+        if slice != 0 {
+            self.slice = slice.min(SLICE);
+        }
+        self.core.tlb.limit(tlb);
     }
 
     /// Goes on as one of many copies: time is the host's from now on, and the guest's kernel

@@ -74,6 +74,10 @@ pub(crate) struct Tlb {
     /// Virtual addresses that superpages have mapped, in the lower and the upper half of the
     /// address space: the kernel's own mapping, made of them, must not cost the user's its fences.
     superpages: [Range<u64>; 2],
+    /// Entries that are filled before all are emptied; 0 for no such number.
+    limit: u32,
+    /// Entries filled since.
+    filled: u32,
 }
 
 const NO_SUPERPAGES: [Range<u64>; 2] = [0..0, 0..0];
@@ -92,7 +96,7 @@ impl Tlb {
     pub(crate) fn new() -> Self {
         let mut entries = no_entries();
         let current = NonNull::from(&mut entries[0]);
-        Self { entries, current, set: 0, used: 0, superpages: NO_SUPERPAGES }
+        Self { entries, current, set: 0, used: 0, superpages: NO_SUPERPAGES, limit: 0, filled: 0 }
     }
 
     /// Makes `set` the one that lookups and fills use.
@@ -146,20 +150,43 @@ impl Tlb {
 
     fn fill(&mut self, table: usize, va: u64, host: NonNull<u8>) {
         let addend = (host.as_ptr() as usize).wrapping_sub((va & !OFFSET_MASK) as usize);
+        if self.limit != 0 {
+            self.make_room();
+        }
         let at = self.set * SET + table + Self::slot(va);
         self.entries[at] = Entry { tag: va | OFFSET_MASK, addend };
         self.used |= 1 << (at / CHUNK);
     }
 
+    /// Holds at most so many entries from now on; 0 for as many as there are.
+    pub(crate) fn limit(&mut self, entries: u32) {
+        self.flush();
+        (self.limit, self.filled) = (entries, 0);
+    }
+
+    /// Makes sure that one more entry keeps to the limit.
+    #[cold]
+    fn make_room(&mut self) {
+        if self.filled == self.limit {
+            self.empty();
+            self.filled = 0;
+        }
+        self.filled += 1;
+    }
+
     /// Forgets everything.
     pub(crate) fn flush(&mut self) {
+        self.empty();
+        self.superpages = NO_SUPERPAGES;
+    }
+
+    fn empty(&mut self) {
         for (number, chunk) in self.entries.chunks_exact_mut(CHUNK).enumerate() {
             if self.used >> number & 1 != 0 {
                 chunk.fill(EMPTY);
             }
         }
         self.used = 0;
-        self.superpages = NO_SUPERPAGES;
     }
 
     /// Notes that one leaf entry maps the `len` bytes from `va`, more than a page.
@@ -278,6 +305,18 @@ mod tests {
         assert!(tlb.entries.iter().all(|entry| *entry != EMPTY));
         tlb.flush();
         assert!(tlb.entries.iter().all(|entry| *entry == EMPTY));
+    }
+
+    #[test]
+    fn a_limited_tlb_holds_no_more_entries_than_that() {
+        let mut tlb = Tlb::new();
+        tlb.limit(4);
+        for page in 0..100 {
+            tlb.fill_read(page << 12, host(0x5000));
+            tlb.fill_write(page << 12, host(0x6000));
+            assert!(tlb.entries.iter().filter(|entry| **entry != EMPTY).count() <= 4);
+            assert!(tlb.write::<1>(page << 12).is_some());
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod scrub;
 mod session;
 mod train;
 mod translation;
+mod trial;
 mod warm;
 mod wasi;
 

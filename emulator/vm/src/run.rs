@@ -12,7 +12,7 @@ use crate::rom::Rom;
 use crate::session::Progress;
 use crate::wasi;
 use crate::{Frozen, Stage};
-use crate::{crash, files, imports, request};
+use crate::{crash, files, imports, request, trial};
 
 /// Parts of the bindings that learn about the thaw.
 #[derive(Debug)]
@@ -61,6 +61,13 @@ pub(crate) fn run(frozen: Frozen) -> End {
 fn run_with(mut frozen: Frozen, overrides: Result<Overrides, WireError>) -> End {
     let statistics = overrides.as_ref().is_ok_and(|overrides| overrides.statistics);
     let before = counts(&frozen.machine);
+    if let Ok(overrides @ Overrides { trial: Some(trial), .. }) = &overrides {
+        let code = trial::run(&mut frozen, overrides, *trial);
+        if statistics {
+            report_statistics(before, &frozen.machine);
+        }
+        return End::Exit(code);
+    }
     let network = match thaw(&mut frozen, overrides) {
         Ok(network) => network,
         Err(error) => return End::Exit(fail(&error.to_string())),
