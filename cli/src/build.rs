@@ -32,6 +32,7 @@ use std::sync::Arc;
 /// Builds, and prints the paths of what was written, or with `--quiet` the digest.
 pub(crate) fn build(args: &BuildArgs) -> Result<Exit, CliError> {
     Input::check(args)?;
+    args.warm.check()?;
     let outputs = located_outputs(args)?;
     let boot = BootFiles::read(args.boot_files.as_deref())?;
     let cache = user_cache().map_err(CliError::build)?;

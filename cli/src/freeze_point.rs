@@ -22,6 +22,14 @@ impl FreezePoint {
         }
     }
 
+    /// The port at which the program listens then, if that is what the machine waits for.
+    pub(crate) fn port(&self) -> Option<u16> {
+        match self {
+            Self::Inside(Readiness::Port(port)) => Some(*port),
+            _ => None,
+        }
+    }
+
     /// What a line of output has to match, if that is what the machine waits for.
     pub(crate) fn line(&self) -> Option<Regex> {
         match self {

@@ -20,6 +20,8 @@ pub enum Frame {
     Ready,
     /// Guest: the archive on the export port is whole; the next byte there begins another.
     Archived,
+    /// Guest: the container process executes its program now. Only if the [`Start`](Self::Start) asks for it.
+    Executes,
     /// Guest: the container process has ended with this code and its output is drained.
     Exit(u32),
     /// Guest: the container process could not start.
@@ -49,6 +51,7 @@ const EXIT: u8 = 2;
 const FAILED: u8 = 3;
 const ARCHIVED: u8 = 4;
 const SETTLED: u8 = 5;
+const EXECUTES: u8 = 6;
 const START: u8 = 16;
 const SIGNAL: u8 = 17;
 const RESIZE: u8 = 18;
@@ -72,6 +75,9 @@ impl Frame {
             }
             Self::Settled => {
                 to.u8(SETTLED);
+            }
+            Self::Executes => {
+                to.u8(EXECUTES);
             }
             Self::Exit(code) => {
                 to.u8(EXIT).u32(*code);
@@ -105,6 +111,7 @@ impl Frame {
             READY => Self::Ready,
             ARCHIVED => Self::Archived,
             SETTLED => Self::Settled,
+            EXECUTES => Self::Executes,
             EXIT => Self::Exit(from.u32()?),
             FAILED => Self::Failed { code: from.u32()?, message: from.bytes()? },
             START => Self::Start(StartRequest::decode(&mut from)?),
@@ -201,6 +208,7 @@ mod tests {
             export: true,
             terminal: Some(WindowSize { rows: 24, columns: 80 }),
             freeze_at: Some(Readiness::File(b"/run/ready".to_vec())),
+            tell_execution: true,
         })
     }
 
@@ -214,6 +222,7 @@ mod tests {
             Frame::Archived,
             Frame::Settle,
             Frame::Settled,
+            Frame::Executes,
             renew(),
             Frame::Failed { code: 127, message: b"no such file".to_vec() },
             Frame::Exit(137),

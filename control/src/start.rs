@@ -48,6 +48,8 @@ pub struct StartRequest {
     /// When the container process is to be made to stand still, so that the machine can be frozen
     /// with it: a [`Frame::Settled`](crate::Frame::Settled) says so.
     pub freeze_at: Option<Readiness>,
+    /// Say [`Frame::Executes`](crate::Frame::Executes).
+    pub tell_execution: bool,
 }
 
 impl StartRequest {
@@ -70,6 +72,7 @@ impl StartRequest {
             export: false,
             terminal: None,
             freeze_at: None,
+            tell_execution: false,
         }
     }
 
@@ -88,7 +91,8 @@ impl StartRequest {
             .bool(self.privileged)
             .bool(self.export)
             .each(self.terminal.as_slice(), WindowSize::encode)
-            .each(self.freeze_at.as_slice(), Readiness::encode);
+            .each(self.freeze_at.as_slice(), Readiness::encode)
+            .bool(self.tell_execution);
     }
 
     pub(crate) fn decode(from: &mut Decoder<'_>) -> Result<Self, WireError> {
@@ -108,6 +112,7 @@ impl StartRequest {
             export: from.bool()?,
             terminal: from.each(WindowSize::decode)?.pop(),
             freeze_at: from.each(Readiness::decode)?.pop(),
+            tell_execution: from.bool()?,
         })
     }
 }

@@ -52,15 +52,24 @@ pub struct Warm {
     pub readiness: Option<Readiness>,
     /// How long the program may take, in nanoseconds of the guest's own time.
     pub timeout_ns: u64,
+    /// Paths that a client asks the program for by HTTP, each after the answer to the one before, when
+    /// it listens at the port of [`Readiness::Port`]. It is ready when it has answered the last one.
+    pub visits: Vec<Vec<u8>>,
 }
 
 impl Warm {
     pub(crate) fn encode(&self, to: &mut Encoder) {
-        to.each(self.readiness.as_slice(), Readiness::encode).u64(self.timeout_ns);
+        to.each(self.readiness.as_slice(), Readiness::encode)
+            .u64(self.timeout_ns)
+            .list(&self.visits);
     }
 
     pub(crate) fn decode(from: &mut Decoder<'_>) -> Result<Self, WireError> {
-        Ok(Self { readiness: from.each(Readiness::decode)?.pop(), timeout_ns: from.u64()? })
+        Ok(Self {
+            readiness: from.each(Readiness::decode)?.pop(),
+            timeout_ns: from.u64()?,
+            visits: from.list()?,
+        })
     }
 }
 

@@ -103,6 +103,7 @@ pub(crate) fn run(
     root: &Overlay,
     mounts: &Mounts,
     request: StartRequest,
+    control: &mut ControlPort,
     streams: &TheirEnds,
     exports: &mut Exports,
 ) -> Result<Infallible, Failure> {
@@ -110,7 +111,7 @@ pub(crate) fn run(
     let prepared = Prepared::new(root, privileges, streams)?;
     identity::set_hostname(&request.hostname)?;
     mounts.attach()?;
-    prepared.start(request, streams, exports)
+    prepared.start(request, control, streams, exports)
 }
 
 /// What the container's root may do.
@@ -148,6 +149,7 @@ impl Prepared {
     pub(crate) fn start(
         &self,
         request: StartRequest,
+        control: &mut ControlPort,
         streams: &TheirEnds,
         exports: &mut Exports,
     ) -> Result<Infallible, Failure> {
@@ -172,6 +174,9 @@ impl Prepared {
         become_user(&account, self.privileges, streams).map_err(|errno| {
             Failure::start(format!("become user {}: {}", account.uid, reason(errno)))
         })?;
+        if request.tell_execution {
+            control.send(&Frame::Executes)?;
+        }
         Err(program.execute())
     }
 }

@@ -52,7 +52,7 @@ impl Guest {
             let request = container::freeze(&root, control, &self.thaw, &self.streams);
             let run = request.and_then(|(prepared, request)| {
                 freeze_at.clone_from(&request.freeze_at);
-                prepared.start(request, &self.streams, &mut exports)
+                prepared.start(request, control, &self.streams, &mut exports)
             });
             failure = run.err();
         })?;
@@ -74,7 +74,8 @@ impl Guest {
         let (mut failure, mut request) = (None, Some(request));
         let child = spawn::container(&mut || {
             let request = request.take().expect("the container is made once");
-            let run = container::run(&root, &mounts, request, &self.streams, &mut exports);
+            let (control, streams) = (&mut self.control, &self.streams);
+            let run = container::run(&root, &mounts, request, control, streams, &mut exports);
             failure = run.err();
         })?;
         self.finish(&child, failure, &exports, None)

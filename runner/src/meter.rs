@@ -1,9 +1,10 @@
 //! What a run took, phase by phase.
 
 use lithify_control::Statistics;
+use rustix::time::{ClockId, clock_gettime};
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Measures one run: given to it with [`RunOptions`](crate::RunOptions), read after it.
 #[derive(Debug, Clone)]
@@ -11,7 +12,8 @@ pub struct Meter(Rc<RefCell<Readings>>);
 
 #[derive(Debug)]
 struct Readings {
-    begun: Instant,
+    /// By the clock that the program reads, too.
+    begun: Duration,
     mapped: Option<Duration>,
     instantiated: Option<Duration>,
     first_byte: Option<Duration>,
@@ -24,7 +26,7 @@ impl Meter {
     #[must_use]
     pub fn start() -> Self {
         Self(Rc::new(RefCell::new(Readings {
-            begun: Instant::now(),
+            begun: now(),
             mapped: None,
             instantiated: None,
             first_byte: None,
@@ -35,7 +37,7 @@ impl Meter {
 
     fn note(&self, what: impl FnOnce(&mut Readings) -> &mut Option<Duration>) {
         let mut readings = self.0.borrow_mut();
-        let elapsed = readings.begun.elapsed();
+        let elapsed = now().saturating_sub(readings.begun);
         what(&mut readings).get_or_insert(elapsed);
     }
 
@@ -65,11 +67,16 @@ impl Meter {
     #[must_use]
     pub fn rows(&self) -> Vec<(&'static str, f64, &'static str)> {
         let readings = self.0.borrow();
+        let machine = readings.machine.unwrap_or_default();
+        let told =
+            |ns: u64| (ns != 0).then(|| Duration::from_nanos(ns).saturating_sub(readings.begun));
         let phases = [
             ("mapped", readings.mapped),
             ("instantiated", readings.instantiated),
+            ("thawed", told(machine.thawed_ns)),
+            ("executed", told(machine.executed_ns)),
             ("first_byte", readings.first_byte),
-            ("ended", Some(readings.begun.elapsed())),
+            ("ended", Some(now().saturating_sub(readings.begun))),
         ];
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
         let phases = phases.into_iter();
@@ -111,6 +118,10 @@ impl Meter {
         let fields: Vec<_> = self.rows().into_iter().map(field).collect();
         format!("{{{}}}\n", fields.join(","))
     }
+}
+
+fn now() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default()
 }
 
 /// How `--stats` shows them.
@@ -167,9 +178,14 @@ mod tests {
         let meter = Meter::start();
         meter.mapped();
         meter.wrote();
-        meter.count(Some(Statistics { instructions: 7, ..Statistics::default() }));
+        let at = now().as_nanos() as u64;
+        let counts = Statistics { instructions: 7, thawed_ns: at, ..Statistics::default() };
+        meter.count(Some(counts));
         let names: Vec<_> = meter.rows().into_iter().map(|(name, ..)| name).collect();
-        assert_eq!(names[..4], ["mapped", "first_byte", "ended", "instructions"]);
+        assert_eq!(names[..5], ["mapped", "thawed", "first_byte", "ended", "instructions"]);
+        meter.count(Some(Statistics { executed_ns: at, ..counts }));
+        let names: Vec<_> = meter.rows().into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(names[1..3], ["thawed", "executed"]);
         assert!(meter.text().contains("instructions               7\n"), "{}", meter.text());
         assert!(meter.json().starts_with("{\"mapped_ms\":"), "{}", meter.json());
         assert!(meter.json().contains("\"instructions\":7,"), "{}", meter.json());

@@ -15,6 +15,8 @@ use std::task::{Context, Poll, Waker};
 use wasmtime::{Instance, Module, Store, Val};
 use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
+/// Memory is copied in pieces of this size, those of zeros not at all.
+const PIECE: usize = 64 << 10;
 /// The export that boots the machine.
 const INITIALIZE: &str = "wizer-initialize";
 /// The export that a WASI reactor wants called first, if it has one.
@@ -190,7 +192,7 @@ pub fn freeze(
     let mut wizer = Wizer::new();
     wizer.init_func(INITIALIZE);
     let (context, instrumented) = wizer.instrument(&wasm).map_err(emulator)?;
-    let footprint = rehearse(engine, cache, &instrumented, &machine)?;
+    let rehearsed = machine.try_clone().map_err(FreezeError::Rootfs)?;
     let (mut store, instance) = load(engine, cache, &instrumented, machine, log)?;
     let outcome = boot(&mut store, &instance)?;
     if let Some(call) = store.data().touched() {
@@ -201,6 +203,10 @@ pub fn freeze(
         let trap = error.root_cause().to_string();
         FreezeError::did_not_come_up(memory_bytes, trap, &store.data().log_tail())
     })?;
+    let footprint = {
+        let rehearsed = load(engine, cache, &instrumented, rehearsed, |_: &[u8]| {})?;
+        rehearse(&store, rehearsed)
+    };
     let place = Place::find(&wasm).map_err(unfit)?;
     let translation = selection
         .map(|selection| {
@@ -217,23 +223,28 @@ pub fn freeze(
     Ok(Frozen(module, report))
 }
 
-/// What a start of `machine` will use; nothing is known of one that boots no further than it must,
-/// or whose program runs when it is frozen.
+/// What a start of the booted machine will use: it is rehearsed in a copy. Nothing is known if that
+/// fails, for which a small memory is a reason.
 fn rehearse(
-    engine: &Engine,
-    cache: &CompiledCache,
-    instrumented: &[u8],
-    machine: &Machine,
-) -> Result<Vec<u8>, FreezeError> {
-    if machine.config.warm.is_some() {
-        return Ok(Vec::new());
+    booted: &Store<BootHost>,
+    (mut store, instance): (Store<BootHost>, Instance),
+) -> Vec<u8> {
+    let copied = copy_memory(booted, &mut store).is_some();
+    let footprint = copied.then(|| Emulator { store: &mut store, instance }.rehearse());
+    footprint.and_then(Result::ok).unwrap_or_default()
+}
+
+/// Makes one instance's memory that of another. The globals are alike: the emulator has returned, so
+/// its one mutable global, the stack pointer, is what it was at the start.
+fn copy_memory(from: &Store<BootHost>, to: &mut Store<BootHost>) -> Option<()> {
+    let (original, memory) = (from.data().memory()?, to.data().memory()?);
+    let missing = original.size(from).checked_sub(memory.size(&*to))?;
+    memory.grow(&mut *to, missing).ok()?;
+    let pieces = original.data(from).chunks(PIECE).zip(memory.data_mut(to).chunks_mut(PIECE));
+    for (from, to) in pieces.filter(|(from, to)| from != to) {
+        to.copy_from_slice(from);
     }
-    let machine = machine.try_clone().map_err(FreezeError::Rootfs)?;
-    let (mut store, instance) = load(engine, cache, instrumented, machine, |_: &[u8]| {})?;
-    match start_reactor(&mut store, &instance)? {
-        Ok(()) => Ok(Emulator { store: &mut store, instance }.rehearse().unwrap_or_default()),
-        Err(error) => Err(emulator(error)),
-    }
+    Some(())
 }
 
 /// Boots `machine`, runs its program until it ends, waits for something from outside or has executed

@@ -98,6 +98,10 @@ impl BootHost {
         self.memory = memory;
     }
 
+    pub(crate) fn memory(&self) -> Option<Memory> {
+        self.memory
+    }
+
     pub(crate) fn touched(&self) -> Option<&str> {
         self.touched.as_deref()
     }

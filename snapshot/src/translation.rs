@@ -68,7 +68,7 @@ impl Emulator<'_> {
         self.instance.get_func(&mut *self.store, name).is_some()
     }
 
-    /// Boots and rehearses a start; returns what that used, nothing if the machine did not come up.
+    /// Rehearses a start of the booted machine, which is used up by that; returns what it used.
     pub(crate) fn rehearse(&mut self) -> Result<Vec<u8>, LinkError> {
         if !self.offers("lithify_rehearse") {
             return Ok(Vec::new());

@@ -131,7 +131,7 @@ fn notify_args(warm: Option<&Warm>) -> &'static str {
     }
 }
 
-fn read_config() -> Result<BootConfig, WireError> {
+pub(crate) fn read_config() -> Result<BootConfig, WireError> {
     let mut file = BootImport(BootItem::Config);
     let mut bytes = vec![0; file.len() as usize];
     file.read(0, &mut bytes);

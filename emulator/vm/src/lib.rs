@@ -26,6 +26,7 @@ mod session;
 mod train;
 mod translation;
 mod trial;
+mod visits;
 mod warm;
 mod wasi;
 

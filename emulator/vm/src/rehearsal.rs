@@ -1,22 +1,27 @@
 //! A start before the freeze, so that what every start uses lies ready in the artifact: see
 //! [`lithify_machine::Footprint`].
 //!
-//! The build rehearses in an instance that it then throws away. A copy of the booted machine goes
-//! the way of a start without overrides: init thaws and starts the image's program. What it prints
-//! is dropped, its input is at its end, and its clock and randomness are made up, so that equal
-//! builds stay equal. Only the list of what the copy has used gets into the instance that is frozen.
+//! The build rehearses in a copy of the instance, which it then throws away. The booted machine goes
+//! the way of a start without overrides: init thaws and starts the image's program, or lets the one go
+//! on that runs already; at a port where that listens, somebody asks for a page. What it prints is
+//! dropped, its input is at its end, and its clock and randomness are made up, so that equal builds stay
+//! equal. Only the list of what it has used gets into the instance that is frozen.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-use lithify_control::{Frame, StartRequest, THAW_ENTROPY_LEN};
+use lithify_control::{
+    BootConfig, Frame, ImageProcess, Readiness, Renewal, StartRequest, THAW_ENTROPY_LEN, Warm,
+    WindowSize,
+};
 use lithify_machine::host::{Clock, Console, Entropy, Input, KernelLog};
 use lithify_machine::{Footprint, GENERATION_ID_LEN, Hosts, Machine, Status};
 
 use crate::bindings::{Randomness, number};
 use crate::session::{Progress, Session};
 use crate::translation::{self, hand_over};
-use crate::{Frozen, boot, imports, request, scrub};
+use crate::visits::Visits;
+use crate::{FROZEN, Frozen, Stage, boot, request, scrub};
 
 /// What a start does first matters; a program that computes on would only fill the list.
 const MAX_INSTRUCTIONS: u64 = 100_000_000;
@@ -24,17 +29,12 @@ const MAX_INSTRUCTIONS: u64 = 100_000_000;
 /// The made-up clock goes on by this at every look.
 const TICK_NS: u64 = 1000;
 
-/// Boots and rehearses; returns address and length of the encoded footprint, the address in the
-/// upper half. 0 if the guest did not come up, which was then said.
+/// Rehearses a start of the booted machine, which is gone then; returns address and length of the encoded
+/// footprint, the address in the upper half.
 #[unsafe(export_name = "lithify_rehearse")]
 pub(crate) extern "C" fn rehearse() -> u64 {
-    match boot::boot(boot::Counting::Off) {
-        Ok(frozen) => hand_over(footprint(&frozen).encode()),
-        Err(why) => {
-            imports::boot_log(format!("{}{why}\n", why.prefix()).as_bytes());
-            0
-        }
-    }
+    let footprint = FROZEN.take().map_or_else(Footprint::default, footprint);
+    hand_over(footprint.encode())
 }
 
 /// Makes the booted machine small, with what the footprint in the [buffer](translation::table)
@@ -51,39 +51,85 @@ pub(crate) extern "C" fn settle() {
 }
 
 /// What a start of the booted machine uses.
-fn footprint(frozen: &Frozen) -> Footprint {
-    let still = frozen.machine.freeze();
+fn footprint(frozen: Frozen) -> Footprint {
+    let Frozen { machine, handles, process, stage, .. } = frozen;
+    let (still, realtime_ns) = (machine.freeze(), machine.realtime_ns());
+    // A large one has no place beside its copy.
+    drop(machine);
     let session = Session::new();
     let clock = MadeUpClock::default();
+    let visits = match stage {
+        Stage::Empty => None,
+        Stage::Running { .. } => visits(),
+    };
     let hosts = Hosts {
         console: Box::new(Audience { session: session.clone() }),
         entropy: Box::new(made_up_randomness()),
-        disk: Box::new(frozen.handles.rom.clone()),
+        disk: Box::new(handles.rom),
         kernel_log: Box::new(Deaf),
-        link: None,
+        link: visits.as_ref().map(Visits::link),
     };
     let mut copy = still.thaw(hosts, Box::new(clock.clone()), [0x5a; GENERATION_ID_LEN]);
-    session.send(&Frame::Start(start(frozen)));
-    run(&mut copy, &session, &clock);
+    session.send(&match stage {
+        Stage::Empty => Frame::Start(start(&process, realtime_ns)),
+        Stage::Running { terminal } => {
+            Frame::Renew(renewal(realtime_ns, visits.is_some(), terminal))
+        }
+    });
+    match stage {
+        Stage::Empty => run(&mut copy, &session, &clock),
+        Stage::Running { .. } => go_on(&mut copy, &session, &clock, visits.as_ref()),
+    }
     copy.footprint(&still)
+}
+
+/// Visits of the port at which the program listens.
+fn visits() -> Option<Visits> {
+    let BootConfig { warm, .. } = boot::read_config().ok()?;
+    match warm? {
+        Warm { readiness: Some(Readiness::Port(port)), visits, .. } => {
+            let paths = if visits.is_empty() { vec![b"/".to_vec()] } else { visits };
+            Some(Visits::new(port, &paths))
+        }
+        _ => None,
+    }
 }
 
 fn made_up_randomness() -> Randomness {
     Randomness::seeded([0x5a; 32])
 }
 
-/// An image without a program of its own gets one that is not there: init's part is the same.
-fn start(frozen: &Frozen) -> StartRequest {
-    let argv = request::default_command(&frozen.process).unwrap_or_else(|_| vec![b"/".to_vec()]);
+fn made_up_entropy() -> [u8; THAW_ENTROPY_LEN] {
     let mut entropy = [0; THAW_ENTROPY_LEN];
     made_up_randomness().fill(&mut entropy);
-    let process = &frozen.process;
+    entropy
+}
+
+const HOSTNAME: &[u8] = b"rehearsal";
+
+/// An image without a program of its own gets one that is not there: init's part is the same.
+fn start(process: &ImageProcess, realtime_ns: u64) -> StartRequest {
+    let argv = request::default_command(process).unwrap_or_else(|_| vec![b"/".to_vec()]);
     StartRequest {
         env: process.env.clone(),
         cwd: process.cwd.clone(),
         user: process.user.clone(),
-        hostname: b"rehearsal".to_vec(),
-        ..StartRequest::new(argv, frozen.machine.realtime_ns(), entropy)
+        hostname: HOSTNAME.to_vec(),
+        ..StartRequest::new(argv, realtime_ns, made_up_entropy())
+    }
+}
+
+fn renewal(realtime_ns: u64, network: bool, terminal: bool) -> Renewal {
+    Renewal {
+        hostname: HOSTNAME.to_vec(),
+        realtime_ns,
+        entropy: made_up_entropy(),
+        env: Vec::new(),
+        mounts: Vec::new(),
+        network,
+        hosts: Vec::new(),
+        terminal: terminal.then_some(WindowSize { rows: 24, columns: 80 }),
+        freeze_at: None,
     }
 }
 
@@ -96,6 +142,23 @@ fn run(copy: &mut Machine, session: &Session, clock: &MadeUpClock) {
             Status::Idle { wake_ns: Some(ns) } => clock.skip(ns),
             Status::Idle { wake_ns: None } | Status::Halted(_) => return,
         }
+    }
+}
+
+/// Until the program that runs waits, for whatever it is, and has answered its visitors.
+fn go_on(copy: &mut Machine, session: &Session, clock: &MadeUpClock, visits: Option<&Visits>) {
+    let end = copy.instret().saturating_add(MAX_INSTRUCTIONS);
+    while copy.instret() < end && session.progress() == Progress::Working {
+        visits.iter().for_each(|visits| visits.set_time(clock.0.get()));
+        let wake_ns = match copy.run_slice() {
+            Status::Running => continue,
+            Status::Idle { wake_ns } => wake_ns,
+            Status::Halted(_) => return,
+        };
+        let Some(visits) = visits.filter(|visits| !visits.are_over()) else { return };
+        let next = [wake_ns, visits.rest()].into_iter().flatten().min();
+        let Some(next) = next else { return };
+        clock.skip(next);
     }
 }
 

@@ -64,7 +64,7 @@ fn run_with(mut frozen: Frozen, overrides: Result<Overrides, WireError>) -> End 
     if let Ok(overrides @ Overrides { trial: Some(trial), .. }) = &overrides {
         let code = trial::run(&mut frozen, overrides, *trial);
         if statistics {
-            report_statistics(before, &frozen.machine);
+            report_statistics(before, &frozen);
         }
         return End::Exit(code);
     }
@@ -74,7 +74,7 @@ fn run_with(mut frozen: Frozen, overrides: Result<Overrides, WireError>) -> End 
     };
     let end = carry(&mut frozen, Events::open(), network.as_ref());
     if statistics {
-        report_statistics(before, &frozen.machine);
+        report_statistics(before, &frozen);
     }
     match end {
         Some(code) => End::Exit(code),
@@ -94,18 +94,22 @@ fn counts(machine: &Machine) -> Statistics {
         calls,
         new_pages: machine.touched_pages() as u64,
         rom_bytes: imports::rom_bytes(),
+        ..Statistics::default()
     }
 }
 
-/// Tells the runner what was counted since the thaw.
-fn report_statistics(before: Statistics, machine: &Machine) {
-    let now = counts(machine);
+/// Tells the runner what was counted and measured since the thaw.
+fn report_statistics(before: Statistics, frozen: &Frozen) {
+    let now = counts(&frozen.machine);
+    let times = frozen.session.take_times();
     let since = Statistics {
         instructions: now.instructions - before.instructions,
         translated: now.translated - before.translated,
         calls: now.calls - before.calls,
         new_pages: now.new_pages.saturating_sub(before.new_pages),
         rom_bytes: now.rom_bytes - before.rom_bytes,
+        thawed_ns: times.map_or(0, |times| times.thawed_ns),
+        executed_ns: times.map_or(0, |times| times.executed_ns),
     };
     if let Some(file) = wasi::open_preopened(Overrides::DIRECTORY, Statistics::FILE) {
         let _ = wasi::write(file, &since.encode());
@@ -130,6 +134,7 @@ fn thaw(
         }
         Stage::Empty => {
             let mut request = request::start(process, &overrides, has_network)?;
+            request.tell_execution = overrides.statistics;
             *stage = Stage::Running { terminal: request.terminal.is_some() };
             if let Some(files) = files {
                 request.mounts = files.mounts;
@@ -146,6 +151,9 @@ fn thaw(
     machine.connect(network.as_ref().map(Network::link));
     machine.thaw(Box::new(WasiClock), generation);
     session.send(&frame);
+    if overrides.statistics {
+        session.measure(wasi::monotonic_ns);
+    }
     Ok(network)
 }
 

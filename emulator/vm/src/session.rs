@@ -29,6 +29,17 @@ struct State {
     reader: FrameReader,
     to_guest: VecDeque<u8>,
     progress: Progress,
+    times: Option<Times>,
+}
+
+/// Moments of a run that is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    clock: fn() -> u64,
+    /// When the guest went on after the thaw.
+    pub(crate) thawed_ns: u64,
+    /// When it executed the container's program, 0 if it did not.
+    pub(crate) executed_ns: u64,
 }
 
 /// Shared between the control port and the loop that drives the machine.
@@ -41,6 +52,7 @@ impl Session {
             reader: FrameReader::default(),
             to_guest: VecDeque::new(),
             progress: Progress::Working,
+            times: None,
         })))
     }
 
@@ -59,6 +71,17 @@ impl Session {
         self.0.borrow_mut().to_guest.extend(frame.encode());
     }
 
+    /// The guest goes on now; measures by `clock`.
+    pub(crate) fn measure(&self, clock: fn() -> u64) {
+        let times = Times { clock, thawed_ns: clock(), executed_ns: 0 };
+        self.0.borrow_mut().times = Some(times);
+    }
+
+    /// What was measured, which is forgotten then.
+    pub(crate) fn take_times(&self) -> Option<Times> {
+        self.0.borrow_mut().times.take()
+    }
+
     /// Bytes from the guest.
     pub(crate) fn receive(&self, bytes: &[u8]) {
         let mut state = self.0.borrow_mut();
@@ -70,6 +93,11 @@ impl Session {
                 Ok(Some(Frame::Settled)) => Progress::Settled,
                 Ok(Some(Frame::Exit(code))) => Progress::Exited(code),
                 Ok(Some(Frame::Failed { code, message })) => Progress::Failed { code, message },
+                Ok(Some(Frame::Executes)) => {
+                    let times = state.times.iter_mut();
+                    times.for_each(|times| times.executed_ns = (times.clock)());
+                    continue;
+                }
                 // Requests are the host's to make; a guest that sends one says nothing.
                 Ok(Some(
                     Frame::Start(_)

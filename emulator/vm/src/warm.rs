@@ -7,6 +7,7 @@ use lithify_machine::{Halt, Status};
 
 use crate::request::{self, RequestError};
 use crate::session::Progress;
+use crate::visits::Visits;
 use crate::{Frozen, Stage};
 
 /// The host name until the thaw.
@@ -25,6 +26,8 @@ pub(crate) enum NotReady {
     DidNotStart(String),
     #[error("the program was not ready after {} seconds of its own time", ns / NS_PER_SECOND)]
     TimedOut { ns: u64 },
+    #[error("the program did not answer `{request}` within {} seconds of its own time", ns / NS_PER_SECOND)]
+    NoAnswer { request: String, ns: u64 },
     #[error("the program waits for something that never comes, and is not ready")]
     Stuck,
     #[error("the guest ended before the program was ready ({0:?})")]
@@ -35,11 +38,31 @@ pub(crate) enum NotReady {
 
 /// Starts the image's program and returns when it stands still in the machine.
 pub(crate) fn start(frozen: &mut Frozen, warm: &Warm) -> Result<(), NotReady> {
-    request(frozen, warm.readiness.clone())?;
-    run_until_settled(frozen, warm.timeout_ns)?;
+    match visits(warm) {
+        None => {
+            request(frozen, warm.readiness.clone())?;
+            run_until_settled(frozen, warm.timeout_ns, None)?;
+        }
+        Some(visits) => {
+            frozen.machine.connect(Some(visits.link()));
+            request(frozen, None)?;
+            run_until_settled(frozen, warm.timeout_ns, Some(&visits))?;
+            frozen.machine.connect(None);
+        }
+    }
     frozen.handles.streams.freeze();
     frozen.stage = Stage::Running { terminal: false };
     Ok(())
+}
+
+/// Those that the program is to have before it freezes.
+fn visits(warm: &Warm) -> Option<Visits> {
+    match warm.readiness {
+        Some(Readiness::Port(port)) if !warm.visits.is_empty() => {
+            Some(Visits::new(port, &warm.visits))
+        }
+        _ => None,
+    }
 }
 
 /// Asks the guest to start the image's program, and shows the build what it prints.
@@ -66,9 +89,17 @@ pub(crate) fn request(
     Ok(())
 }
 
-fn run_until_settled(frozen: &mut Frozen, timeout_ns: u64) -> Result<(), NotReady> {
+/// Until init says that the container stands still: when it sees that the program is ready, or is told
+/// to after the visits.
+fn run_until_settled(
+    frozen: &mut Frozen,
+    timeout_ns: u64,
+    visits: Option<&Visits>,
+) -> Result<(), NotReady> {
     let deadline = frozen.machine.now_ns().saturating_add(timeout_ns);
+    let mut visits = visits;
     while frozen.machine.now_ns() < deadline {
+        visits.iter().for_each(|visits| visits.set_time(frozen.machine.now_ns()));
         let status = frozen.machine.run_slice();
         match frozen.session.progress() {
             Progress::Working => {}
@@ -79,12 +110,21 @@ fn run_until_settled(frozen: &mut Frozen, timeout_ns: u64) -> Result<(), NotRead
             }
             other => return Err(NotReady::Unexpected(other)),
         }
-        match status {
-            Status::Running => {}
-            Status::Idle { wake_ns: Some(ns) } => frozen.machine.skip_idle(ns),
-            Status::Idle { wake_ns: None } => return Err(NotReady::Stuck),
+        let idle = match status {
+            Status::Running => continue,
+            Status::Idle { wake_ns } => wake_ns,
             Status::Halted(halt) => return Err(NotReady::Halted(halt)),
+        };
+        // What follows an answer, like a line in a log, is done when the guest has nothing left to do.
+        if visits.take_if(|visits| visits.are_over()).is_some() {
+            frozen.session.tell(&Frame::Settle);
+            continue;
         }
+        let next = [idle, visits.and_then(Visits::rest)].into_iter().flatten().min();
+        frozen.machine.skip_idle(next.ok_or(NotReady::Stuck)?);
     }
-    Err(NotReady::TimedOut { ns: timeout_ns })
+    Err(match visits.and_then(Visits::unanswered) {
+        Some(request) => NotReady::NoAnswer { request, ns: timeout_ns },
+        None => NotReady::TimedOut { ns: timeout_ns },
+    })
 }
