@@ -6,7 +6,7 @@ use lithify_isa::riscv64::{length, lift};
 use lithify_isa::translation::PAGE_SIZE;
 use lithify_isa::{Op, OpCode, SINK};
 
-use crate::Page;
+use crate::{Page, flags};
 
 /// Offset of an instruction relative to its page; may lie on another.
 pub(crate) type Offset = i32;
@@ -87,7 +87,8 @@ fn decode(page: &[u8; PAGE_SIZE], at: u16) -> Option<(Op, u16)> {
     let mut word = [0; 4];
     let bytes = page.get(at_byte..at_byte + usize::from(length))?;
     word[..bytes.len()].copy_from_slice(bytes);
-    Some((lift(u32::from_le_bytes(word), at), length))
+    let op = lift(u32::from_le_bytes(word), at);
+    Some((flags::access(&op).unwrap_or(op), length))
 }
 
 /// How `op`, which is `length` long, ends a block, if it does.
@@ -100,6 +101,7 @@ fn end_at(op: &Op, length: u16) -> Option<End> {
         OpCode::Jal => End::Jump { op: Some(*op), target },
         OpCode::Jalr if is_link(op.rd) => End::CallRegister { op: *op, back: behind },
         OpCode::Jalr => End::JumpRegister { op: *op },
+        _ if flags::access(op).is_some() => return None,
         code if is_interpreted(code) => End::Exit { at: here },
         _ => return None,
     })
@@ -111,11 +113,27 @@ type Starts = BTreeMap<u16, u64>;
 /// The blocks of `page`, sorted by offset.
 pub(crate) fn find(page: &Page) -> Vec<BasicBlock> {
     let starts = starts(page);
-    starts
+    let mut blocks: Vec<_> = starts
         .iter()
         .map(|(&start, &count)| block(&page.bytes, start, count, &starts))
         .filter(|block| block.len > 0)
-        .collect()
+        .collect();
+    count_ends(&mut blocks);
+    blocks
+}
+
+/// The end of a block that a rare one begins in the middle of, as behind an exception, is executed as often
+/// as its start: it was counted there.
+fn count_ends(blocks: &mut [BasicBlock]) {
+    for at in 0..blocks.len() {
+        let BasicBlock { count, last: End::Jump { op: None, target }, .. } = blocks[at] else {
+            continue;
+        };
+        let place = blocks.binary_search_by_key(&target, |block| block.start.into());
+        if let Ok(end) = place {
+            blocks[end].count = blocks[end].count.max(count);
+        }
+    }
 }
 
 fn starts(page: &Page) -> Starts {

@@ -113,6 +113,7 @@ fn reads(op: &Op) -> Set {
     };
     let float = Set { float: true, ..Set::EMPTY };
     match shape(op.code) {
+        Shape::Integer if op.code == OpCode::System => Set { x: bit(op.rs1), ..float },
         Shape::Integer => Set { x: bit(op.rs1) | bit(op.rs2), ..Set::EMPTY },
         Shape::LoadFloat | Shape::ToFloat => Set { x: bit(op.rs1), ..float },
         Shape::StoreFloat => Set { x: bit(op.rs1), f: float_bit(op.rs2), ..float },

@@ -14,10 +14,12 @@
 mod blocks;
 mod effects;
 mod emit;
+mod flags;
 mod graph;
 mod loops;
 mod region;
 mod select;
+mod tight;
 mod transfer;
 
 use lithify_isa::translation::{Layout, PAGE_SIZE};

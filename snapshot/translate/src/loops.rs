@@ -55,7 +55,11 @@ pub(crate) fn preloads(
 }
 
 /// The nodes of the natural loop, sorted; empty if there is none.
-fn body(head: Node, ends: impl Iterator<Item = Node>, predecessors: &[Vec<Node>]) -> Vec<Node> {
+pub(crate) fn body(
+    head: Node,
+    ends: impl Iterator<Item = Node>,
+    predecessors: &[Vec<Node>],
+) -> Vec<Node> {
     let mut body = std::collections::BTreeSet::new();
     let mut left: Vec<Node> = ends.collect();
     if left.is_empty() {

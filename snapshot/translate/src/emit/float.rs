@@ -10,18 +10,20 @@ use wasm_encoder::{BlockType, Ieee32, Ieee64, InstructionSink, ValType};
 
 use super::{Emitter, field, local};
 use crate::blocks::Offset;
+use crate::flags;
 
 /// Rounding modes in an instruction: to nearest, towards zero, and what `frm` says.
 const NEAREST: u8 = 0;
 const TOWARDS_ZERO: u8 = 1;
 const DYNAMIC: u8 = 7;
 
+/// All bits of `fflags`.
+const ALL_FLAGS: i64 = 0x1f;
 /// `fflags`' inexact.
 const NX: i32 = 1;
 
 /// The lowest magnitude that nothing tiny is rounded to, twice the smallest normal number.
 const NORMAL_F64: f64 = 2.0 * f64::MIN_POSITIVE;
-const NORMAL_F32: f32 = 2.0 * f32::MIN_POSITIVE;
 
 /// A power of two from which on integers of 64 bits are not looked at closely.
 const LARGE: f64 = (1u64 << 62) as f64;
@@ -34,6 +36,43 @@ fn f64_value(value: f64) -> Ieee64 {
 
 fn f32_value(value: f32) -> Ieee32 {
     Ieee32::new(value.to_bits())
+}
+
+/// Pushes the exponent's bits of [`local::FR`].
+fn exponent_double(w: &mut InstructionSink<'_>) {
+    w.local_get(local::FR).i64_reinterpret_f64().i64_const(52).i64_shr_u().i32_wrap_i64();
+    w.i32_const(0x7ff).i32_and();
+}
+
+/// The same of [`local::SR`].
+fn exponent_single(w: &mut InstructionSink<'_>) {
+    w.local_get(local::SR).i32_reinterpret_f32().i32_const(23).i32_shr_u();
+    w.i32_const(0xff).i32_and();
+}
+
+/// Pushes whether [`local::FR`] is infinite or no number.
+fn is_not_finite_double(w: &mut InstructionSink<'_>) {
+    exponent_double(w);
+    w.i32_const(0x7ff).i32_eq();
+}
+
+/// The same of [`local::SR`].
+fn is_not_finite_single(w: &mut InstructionSink<'_>) {
+    exponent_single(w);
+    w.i32_const(0xff).i32_eq();
+}
+
+/// Pushes whether [`local::FR`] is zero, infinite, no number, or so small that it may have been tiny before it
+/// was rounded: everything but the exponents from 2 up to the largest.
+fn is_not_normal_double(w: &mut InstructionSink<'_>) {
+    exponent_double(w);
+    w.i32_const(2).i32_sub().i32_const(0x7ff - 2).i32_ge_u();
+}
+
+/// The same of [`local::SR`].
+fn is_not_normal_single(w: &mut InstructionSink<'_>) {
+    exponent_single(w);
+    w.i32_const(2).i32_sub().i32_const(0xff - 2).i32_ge_u();
 }
 
 /// Where an op stands, for its exits.
@@ -82,6 +121,20 @@ impl Emitter<'_> {
             C::FMAddD | C::FMSubD | C::FNMSubD | C::FNMAddD => self.fuse_double(op, place),
             _ => self.fuse_single(op, place),
         }
+    }
+
+    /// An access to the flags themselves.
+    pub(super) fn access_flags(&mut self, op: &Op, retired: u32) {
+        let fflags = field(self.layout().fflags, 0);
+        self.ask_for_float(op.pc.into(), retired);
+        self.w().i32_const(0).i64_load8_u(fflags).local_set(local::A);
+        if flags::writes(op) {
+            self.w().i32_const(0);
+            self.read(op.rs1);
+            self.w().i64_const(ALL_FLAGS).i64_and().i64_store8(fflags);
+        }
+        self.w().local_get(local::A);
+        self.write(op.rd);
     }
 
     /// Leaves in any case.
@@ -164,15 +217,13 @@ impl Emitter<'_> {
             _ => w.f64_sqrt(),
         };
         w.local_set(FR);
-        let infinity = f64_value(f64::INFINITY);
         if matches!(op.code, C::FAddD | C::FSubD) {
             // A sum never underflows: below the normal range it is exact.
-            w.local_get(FR).f64_abs().f64_const(infinity).f64_lt().i32_eqz();
+            is_not_finite_double(&mut w);
         } else {
-            w.local_get(FR).f64_abs().f64_const(f64_value(NORMAL_F64)).f64_ge();
-            w.local_get(FR).f64_abs().f64_const(infinity).f64_lt().i32_and().i32_eqz();
+            is_not_normal_double(&mut w);
             w.if_(BlockType::Result(ValType::I32));
-            exact_zero(&mut w, op.code, |w| {
+            exact_zero(&mut w, op.code, [FR, FA, FB], |w| {
                 w.f64_const(f64_value(0.0)).f64_eq();
             });
             w.i32_eqz().else_().i32_const(0).end();
@@ -213,12 +264,15 @@ impl Emitter<'_> {
             _ => w.f32_sqrt(),
         };
         w.local_set(SR);
-        let infinity = f32_value(f32::INFINITY);
         if matches!(op.code, C::FAddS | C::FSubS) {
-            w.local_get(SR).f32_abs().f32_const(infinity).f32_lt().i32_eqz();
+            is_not_finite_single(&mut w);
         } else {
-            w.local_get(SR).f32_abs().f32_const(f32_value(NORMAL_F32)).f32_ge();
-            w.local_get(SR).f32_abs().f32_const(infinity).f32_lt().i32_and().i32_eqz();
+            is_not_normal_single(&mut w);
+            w.if_(BlockType::Result(ValType::I32));
+            exact_zero(&mut w, op.code, [SR, SA, SB], |w| {
+                w.f32_const(f32_value(0.0)).f32_eq();
+            });
+            w.i32_eqz().else_().i32_const(0).end();
         }
         self.exit_if(place.at, place.retired);
         self.ask_for_exact(place, |w| match op.code {
@@ -268,9 +322,7 @@ impl Emitter<'_> {
         }
         w.f64x2_splat().local_get(FB).f64x2_splat().local_get(FC).f64x2_splat();
         w.f64x2_relaxed_madd().f64x2_extract_lane(0).local_set(FR);
-        w.local_get(FR).f64_abs().f64_const(f64_value(NORMAL_F64)).f64_ge();
-        w.local_get(FR).f64_abs().f64_const(f64_value(f64::INFINITY)).f64_lt();
-        w.i32_and().i32_eqz();
+        is_not_normal_double(&mut w);
         // Or the product is an exact zero, and the result the other operand.
         w.if_(BlockType::Result(ValType::I32));
         for factor in [FA, FB] {
@@ -301,10 +353,8 @@ impl Emitter<'_> {
             w.f32_neg();
         }
         w.f32x4_splat().local_get(SB).f32x4_splat().local_get(SR).f32x4_splat();
-        w.f32x4_relaxed_madd().f32x4_extract_lane(0).local_tee(SR);
-        w.f32_abs().f32_const(f32_value(NORMAL_F32)).f32_ge();
-        w.local_get(SR).f32_abs().f32_const(f32_value(f32::INFINITY)).f32_lt();
-        w.i32_and().i32_eqz();
+        w.f32x4_relaxed_madd().f32x4_extract_lane(0).local_set(SR);
+        is_not_normal_single(&mut w);
         self.exit_if(place.at, place.retired);
         self.ask_for_exact(place, |w| {
             w.i32_const(1);
@@ -548,9 +598,8 @@ impl Emitter<'_> {
         self.read_float(op.rs1);
         let mut w = self.w();
         w.local_tee(FA).f32_demote_f64().local_set(SR);
-        w.local_get(SR).f32_abs().f32_const(f32_value(NORMAL_F32)).f32_ge();
-        w.local_get(SR).f32_abs().f32_const(f32_value(f32::INFINITY)).f32_lt().i32_and();
-        w.local_get(FA).f64_const(f64_value(0.0)).f64_eq().i32_or().i32_eqz();
+        is_not_normal_single(&mut w);
+        w.local_get(FA).f64_const(f64_value(0.0)).f64_ne().i32_and();
         self.exit_if(place.at, place.retired);
         self.ask_for_exact(place, |w| {
             w.local_get(SR).f64_promote_f32().local_get(FA).f64_ne();
@@ -575,25 +624,26 @@ impl Emitter<'_> {
     }
 }
 
-/// Pushes whether a result that is not normal is an exact zero.
+/// Pushes whether a result that is not normal is an exact zero; `locals` are the result's and the operands'.
 fn exact_zero(
     w: &mut InstructionSink<'_>,
     code: OpCode,
+    [result, a, b]: [u32; 3],
     mut is_zero: impl FnMut(&mut InstructionSink<'_>),
 ) {
-    use local::{FA, FB, FR};
-    w.local_get(FR);
+    use OpCode as C;
+    w.local_get(result);
     is_zero(w);
     match code {
-        OpCode::FMulD => {
-            w.local_get(FA);
+        C::FMulD | C::FMulS => {
+            w.local_get(a);
             is_zero(w);
-            w.local_get(FB);
+            w.local_get(b);
             is_zero(w);
             w.i32_or().i32_and();
         }
-        OpCode::FDivD => {
-            w.local_get(FA);
+        C::FDivD | C::FDivS => {
+            w.local_get(a);
             is_zero(w);
             w.i32_and();
         }

@@ -149,9 +149,20 @@ impl Emitter<'_> {
         }
     }
 
+    /// Whether memory need not be up to date at the other end of `edge`.
+    fn keeps_registers(&self, from: Node, edge: Edge) -> bool {
+        match edge {
+            Edge::Inline(_) => true,
+            Edge::Branch(to) => {
+                self.tight.head(from).is_some_and(|head| self.tight.head(to) == Some(head))
+            }
+            Edge::Dispatch(_) | Edge::Exit(_) => false,
+        }
+    }
+
     /// Sets what `edge` needs and answers with the label it leads to, or `None` if its code follows.
     fn prepare(&mut self, from: Node, edge: Edge) -> Option<Label> {
-        if !matches!(edge, Edge::Inline(_)) {
+        if !self.keeps_registers(from, edge) {
             self.flush();
         }
         match edge {
@@ -222,6 +233,15 @@ impl Emitter<'_> {
 
     /// Takes the edge if the value on the stack is not zero.
     fn branch_if(&mut self, from: Node, edge: Edge) {
+        if self.path.tight.is_some() && !self.keeps_registers(from, edge) {
+            // A loop writes back where it is left alone.
+            self.labels.push(Label::Arm);
+            self.w().if_(BlockType::Empty);
+            let here = self.path.clone();
+            self.go(from, edge);
+            self.path = here;
+            return self.close();
+        }
         match self.prepare(from, edge) {
             Some(label) => {
                 let distance = self.distance(label);
@@ -284,6 +304,7 @@ impl Emitter<'_> {
         self.w().i32_const(0).i32_load(depth).local_tee(DEPTH);
         self.w().i32_const(MAX_DEPTH as i32).i32_ge_u();
         self.exit_if(target, 0);
+        self.flush();
         self.store_budget();
         let mut w = self.w();
         w.i32_const(0).local_get(DEPTH).i32_const(1).i32_add().i32_store(depth);

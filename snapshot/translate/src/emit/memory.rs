@@ -6,8 +6,9 @@ use lithify_isa::translation::{
 use lithify_isa::{Op, OpCode};
 use wasm_encoder::{BlockType, MemArg, ValType};
 
+use super::near::Near;
 use super::values::{self, Check, Span};
-use super::{Emitter, field, local};
+use super::{Emitter, Label, field, local};
 use crate::blocks::Offset;
 
 /// From an address to the offset of its entry: one shift and one mask.
@@ -57,7 +58,11 @@ impl Emitter<'_> {
         if offset != 0 {
             self.w().i64_const(offset).i64_add();
         }
-        self.translate(span.store, span.end - span.start, op.pc.into(), retired);
+        let bytes = span.end - span.start;
+        match self.near_page(op.rs1, span.store) {
+            Some(near) => self.translate_near(near, span.store, bytes, op.pc.into(), retired),
+            None => self.translate(span.store, bytes, op.pc.into(), retired),
+        }
         let local = self.host_local();
         self.w().local_set(local);
         let check = Check { span, local };
@@ -79,23 +84,52 @@ impl Emitter<'_> {
         local
     }
 
+    /// Pushes the address of the TLB entry for the address whose low half is on the stack.
+    fn slot(&mut self) {
+        let mut w = self.w();
+        w.i32_const(SLOT_SHIFT as i32).i32_shr_u().i32_const(SLOT_MASK).i32_and();
+        w.local_get(local::TLB).i32_add();
+    }
+
+    /// The tag that the TLB must have for `bytes` at the address on the stack: that of the last byte's page.
+    /// Neighbouring pages have different entries.
+    fn tag(&mut self, bytes: i64) {
+        if bytes > 1 {
+            self.w().i64_const(bytes - 1).i64_add();
+        }
+        self.w().i64_const(OFFSET_MASK).i64_or();
+    }
+
     /// Turns the guest address on the stack, where `bytes` are accessed, into the host's, or leaves
     /// before the instruction at `pc`.
     fn translate(&mut self, store: bool, bytes: i64, pc: Offset, retired: u32) {
-        use local::{ADDRESS, HOST, SLOT, TLB};
+        use local::{ADDRESS, HOST, SLOT};
         let table = if store { TLB_STORES } else { 0 };
-        let mut w = self.w();
-        w.local_tee(ADDRESS).i32_wrap_i64().local_tee(HOST);
-        w.i32_const(SLOT_SHIFT as i32).i32_shr_u().i32_const(SLOT_MASK).i32_and();
-        w.local_get(TLB).i32_add().local_tee(SLOT).i64_load(tlb(table + TLB_TAG, 3));
-        // The tag of the last byte's page: neighbouring pages have different entries.
-        w.local_get(ADDRESS);
-        if bytes > 1 {
-            w.i64_const(bytes - 1).i64_add();
-        }
-        w.i64_const(OFFSET_MASK).i64_or().i64_ne();
+        self.w().local_tee(ADDRESS).i32_wrap_i64().local_tee(HOST);
+        self.slot();
+        self.w().local_tee(SLOT).i64_load(tlb(table + TLB_TAG, 3)).local_get(ADDRESS);
+        self.tag(bytes);
+        self.w().i64_ne();
         self.exit_if(pc, retired);
         self.w().local_get(HOST).local_get(SLOT).i32_load(tlb(table + TLB_ADDEND, 2)).i32_add();
+    }
+
+    /// The same with a look at the page that `near` remembers first.
+    fn translate_near(&mut self, near: Near, store: bool, bytes: i64, pc: Offset, retired: u32) {
+        use local::{A, ADDRESS, SLOT};
+        let table = if store { TLB_STORES } else { 0 };
+        self.w().local_tee(ADDRESS);
+        self.tag(bytes);
+        self.w().local_tee(A).local_get(near.tag).i64_ne().if_(BlockType::Empty);
+        self.labels.push(Label::Arm);
+        self.w().local_get(ADDRESS).i32_wrap_i64();
+        self.slot();
+        self.w().local_tee(SLOT).i64_load(tlb(table + TLB_TAG, 3)).local_get(A).i64_ne();
+        self.exit_if(pc, retired);
+        self.w().local_get(A).local_set(near.tag);
+        self.w().local_get(SLOT).i32_load(tlb(table + TLB_ADDEND, 2)).local_set(near.addend);
+        self.close();
+        self.w().local_get(ADDRESS).i32_wrap_i64().local_get(near.addend).i32_add();
     }
 
     /// Loads from behind the address on the stack.

@@ -12,6 +12,7 @@ mod alu;
 mod float;
 mod flow;
 mod memory;
+mod near;
 mod registers;
 mod values;
 
@@ -24,7 +25,9 @@ use crate::blocks::{BasicBlock, Offset};
 use crate::effects::{Set, is_float};
 use crate::graph::Node;
 use crate::region::{PageCode, Region};
+use crate::tight::Tight;
 use crate::transfer;
+use near::Near;
 use registers::Locals;
 use values::{Checks, Span, Values};
 
@@ -89,6 +92,8 @@ enum Label {
     Dispatch,
     /// Leads out: the program counter is in [`local::EXIT`].
     Exit,
+    /// Leads to [`Exit`](Self::Exit) from the tight loop at a node, whose registers are written back on the way.
+    WriteBack(Node),
     /// Leads out: the program counter is in [`local::RESULT`].
     Leave,
     /// An arm of a branch.
@@ -104,11 +109,14 @@ struct Path {
     dirty: Set,
     values: Values,
     checks: Checks,
+    /// The head of the tight loop that this is in: there registers stay dirty.
+    tight: Option<Node>,
 }
 
 impl Path {
     fn new(known: Set) -> Self {
-        Self { known, dirty: Set::EMPTY, values: Values::new(), checks: Checks::default() }
+        let (values, checks) = (Values::new(), Checks::default());
+        Self { known, dirty: Set::EMPTY, values, checks, tight: None }
     }
 }
 
@@ -130,6 +138,9 @@ struct Emitter<'a> {
     /// Nodes that several edges lead to, or the root.
     merges: Vec<bool>,
     loops: Vec<bool>,
+    tight: Tight,
+    /// Pages that accesses in tight loops remember.
+    near: Vec<Near>,
     /// Children in the dominator tree that are merges, in reverse postorder.
     children: Vec<Vec<Node>>,
 }
@@ -193,6 +204,8 @@ impl<'a> Emitter<'a> {
             link,
             merges,
             loops,
+            tight: Tight::new(page.blocks, region),
+            near: Vec::new(),
             children,
         }
     }
@@ -283,6 +296,10 @@ impl<'a> Emitter<'a> {
         if self.merges[node] {
             self.arrive(node);
         }
+        self.path.tight = self.tight.head(node);
+        if self.tight.is_head(node) {
+            self.open(Label::WriteBack(node));
+        }
         if self.loops[node] {
             self.labels.push(Label::Node(node));
             self.w().loop_(BlockType::Empty);
@@ -303,6 +320,12 @@ impl<'a> Emitter<'a> {
         if self.loops[node] {
             self.close();
         }
+        if self.tight.is_head(node) {
+            self.close();
+            self.write_back(self.tight.written(node));
+            let out = self.distance(Label::Exit);
+            self.w().br(out);
+        }
     }
 
     fn is_door(&self, node: Node) -> bool {
@@ -310,18 +333,23 @@ impl<'a> Emitter<'a> {
     }
 
     /// Several edges lead to `node`: what is known is known on all of them. Nothing is on the way
-    /// through the root. A loop gets what it uses.
+    /// through the root. A loop gets what it uses. In a tight loop, all that it writes is in locals at any
+    /// place, and memory may lag behind.
     fn arrive(&mut self, node: Node) {
         let arrived = self.arrivals[node].filter(|_| !self.is_door(node));
         self.path = Path::new(arrived.unwrap_or(Set::EMPTY));
         if self.loops[node] {
             self.enter_loop(node);
         }
+        if let Some(head) = self.tight.head(node) {
+            self.path.dirty = self.tight.written(head);
+            self.path.values = Values::in_loop(self.tight.steady(head));
+        }
     }
 
     /// Makes known what the loop at `head` uses.
     fn enter_loop(&mut self, head: Node) {
-        let wanted = self.region.preloads[head];
+        let wanted = self.region.preloads[head].or(self.tight.written(head));
         let at = self.node_block(head).start.into();
         self.load_missing(wanted);
         if wanted.float {
@@ -373,8 +401,13 @@ impl<'a> Emitter<'a> {
 
     /// Leaves before the instruction at `at` if the value on the stack is not zero.
     fn exit_if(&mut self, at: Offset, retired: u32) {
-        self.flush();
-        let out = self.distance(Label::Exit);
+        let out = match self.path.tight {
+            Some(head) => self.distance(Label::WriteBack(head)),
+            None => {
+                self.flush();
+                self.distance(Label::Exit)
+            }
+        };
         self.w().i64_const(exit_code(at, retired)).local_set(local::EXIT).br_if(out);
     }
 
@@ -388,6 +421,7 @@ impl<'a> Emitter<'a> {
         match span {
             Some(span) => self.access(op, span, retired),
             None if op.code == OpCode::Nop => {}
+            None if op.code == OpCode::System => self.access_flags(op, retired),
             None if is_float(op.code) => self.float(op, retired),
             None if (OpCode::LrW..=OpCode::AmoMaxuD).contains(&op.code) => self.atomic(op, retired),
             None => self.alu(op),

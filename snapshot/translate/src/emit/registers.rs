@@ -101,6 +101,11 @@ impl Emitter<'_> {
     /// Brings memory up to date.
     pub(super) fn flush(&mut self) {
         let dirty = std::mem::take(&mut self.path.dirty);
+        self.write_back(dirty);
+    }
+
+    /// Writes registers to memory.
+    pub(super) fn write_back(&mut self, dirty: Set) {
         for slot in slots(dirty.x) {
             let (local, at) = (self.x_local(slot), field(self.x_address(slot), 3));
             self.w().i32_const(0).local_get(local).i64_store(at);

@@ -28,11 +28,84 @@ pub(super) struct Value {
 pub(super) struct Values {
     of: [Value; 32],
     next: u32,
+    /// What of the integer registers stays the same in the loop or moves in constant steps.
+    steady: u32,
+    /// Registers that are such a one plus something small.
+    near: u32,
+    /// What the value of each register is at most.
+    most: [u64; 32],
 }
+
+const UNBOUNDED: u64 = u64::MAX;
+/// Tables up to this size are few pages.
+const SMALL: u64 = 1 << 13;
 
 impl Values {
     pub(super) fn new() -> Self {
-        Self { of: std::array::from_fn(|slot| Value { id: slot as u32, delta: 0 }), next: 32 }
+        Self::in_loop(0)
+    }
+
+    /// In a loop that leaves the registers `steady` alone or moves them in constant steps.
+    pub(super) fn in_loop(steady: u32) -> Self {
+        let of = std::array::from_fn(|slot| Value { id: slot as u32, delta: 0 });
+        Self { of, next: 32, steady, near: 0, most: [UNBOUNDED; 32] }
+    }
+
+    /// Whether addresses in `slot` are likely to stay on a page for some iterations of the loop.
+    pub(super) fn is_near(&self, slot: u8) -> bool {
+        (self.steady | self.near) & 1u32.checked_shl(slot.into()).unwrap_or(0) != 0
+    }
+
+    fn is_steady(&self, slot: u8) -> bool {
+        slot != 0 && self.steady & 1u32.checked_shl(slot.into()).unwrap_or(0) != 0
+    }
+
+    fn bound(&self, slot: u8) -> u64 {
+        self.most.get(usize::from(slot)).copied().unwrap_or(UNBOUNDED)
+    }
+
+    /// What the result of `op` is at most.
+    fn bound_of(&self, op: &Op) -> u64 {
+        use OpCode as C;
+        let times = |bound: u64, shift: i32| bound.saturating_mul(1 << (shift & 63));
+        match op.code {
+            C::Mov => self.bound(op.rs1),
+            C::AndI if op.imm >= 0 => op.imm.unsigned_abs().into(),
+            C::LoadU8 => 0xff,
+            C::AddI if op.imm >= 0 => {
+                self.bound(op.rs1).saturating_add(op.imm.unsigned_abs().into())
+            }
+            C::SllI => times(self.bound(op.rs1), op.imm),
+            C::SrlI => self.bound(op.rs1) >> (op.imm & 63),
+            C::SrlIW if op.imm & 31 > 0 => u64::from(u32::MAX >> (op.imm & 31)),
+            C::Sh1Add | C::Sh2Add | C::Sh3Add | C::Add => {
+                let shift = match op.code {
+                    C::Add => 0,
+                    C::Sh1Add => 1,
+                    C::Sh2Add => 2,
+                    _ => 3,
+                };
+                times(self.bound(op.rs1), shift).saturating_add(self.bound(op.rs2))
+            }
+            _ => UNBOUNDED,
+        }
+    }
+
+    /// Whether `op` adds something small to a steady register.
+    fn moves_little(&self, op: &Op) -> bool {
+        use OpCode as C;
+        let is_small = |slot, scale: u64| self.bound(slot) <= SMALL / scale;
+        match op.code {
+            C::Add => {
+                is_small(op.rs1, 1) && self.is_steady(op.rs2)
+                    || is_small(op.rs2, 1) && self.is_steady(op.rs1)
+            }
+            C::Sh1Add => is_small(op.rs1, 2) && self.is_steady(op.rs2),
+            C::Sh2Add => is_small(op.rs1, 4) && self.is_steady(op.rs2),
+            C::Sh3Add => is_small(op.rs1, 8) && self.is_steady(op.rs2),
+            C::AddI | C::Mov => self.is_near(op.rs1),
+            _ => false,
+        }
     }
 
     pub(super) fn of(&self, slot: u8) -> Value {
@@ -55,6 +128,9 @@ impl Values {
             OpCode::Mov => Some(0),
             _ => None,
         };
+        let (most, near) = (self.bound_of(op), self.moves_little(op));
+        self.most[slot] = most;
+        self.near = self.near & !(1 << slot) | u32::from(near) << slot;
         let source = self.of(op.rs1);
         self.of[slot] = match constant {
             Some(constant) if (source.delta + constant).abs() < MAX_DELTA && !is_float(op.code) => {

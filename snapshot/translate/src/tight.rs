@@ -1,0 +1,94 @@
+//! Tight loops: those that are entered at their heads alone and call nothing. What they compute stays in locals, over all
+//! iterations, and is written to memory where execution leaves them.
+
+use crate::blocks::{BasicBlock, End};
+use crate::effects::{Set, of_block};
+use crate::graph::Node;
+use crate::loops;
+use crate::region::Region;
+
+use lithify_isa::{Op, OpCode};
+
+/// The tight loops of a region.
+#[derive(Debug)]
+pub(crate) struct Tight {
+    /// For each node, the head of the tight loop that it is in.
+    heads: Vec<Option<Node>>,
+    /// For each head, what the loop writes.
+    written: Vec<Set>,
+    /// For each head, integer registers that the loop leaves alone or moves in constant steps.
+    steady: Vec<u32>,
+}
+
+impl Tight {
+    pub(crate) fn new(blocks: &[BasicBlock], region: &Region) -> Self {
+        let nodes = region.successors.len();
+        let mut found = Self {
+            heads: vec![None; nodes],
+            written: vec![Set::EMPTY; nodes],
+            steady: vec![0; nodes],
+        };
+        let mut predecessors = vec![Vec::new(); nodes];
+        for (from, onward) in region.successors.iter().enumerate().skip(1) {
+            for &to in onward {
+                predecessors[to].push(from);
+            }
+        }
+        // Every loop's head is a door.
+        for &head in &region.doors {
+            let ends = predecessors[head].iter().copied().filter(|&from| {
+                region.flow.is_retreating(from, head) && region.flow.dominates(head, from)
+            });
+            let body = loops::body(head, ends, &predecessors);
+            let is_door = |node: &Node| region.doors.binary_search(node).is_ok();
+            let blocks = || body.iter().map(|&node| &blocks[region.members[node - 1]]);
+            let only_head = !body.iter().any(|node| *node != head && is_door(node));
+            if only_head && !blocks().any(calls) {
+                body.iter().for_each(|&node| found.heads[node] = Some(head));
+                found.written[head] = blocks().map(written).fold(Set::EMPTY, Set::or);
+                found.steady[head] = blocks().map(steady).fold(u32::MAX, |all, block| all & block);
+            }
+        }
+        found
+    }
+
+    /// The head of the tight loop that `node` is in.
+    pub(crate) fn head(&self, node: Node) -> Option<Node> {
+        self.heads[node]
+    }
+
+    pub(crate) fn is_head(&self, node: Node) -> bool {
+        self.heads[node] == Some(node)
+    }
+
+    /// What the tight loop at `head` writes; nothing if there is none.
+    pub(crate) fn written(&self, head: Node) -> Set {
+        self.written[head]
+    }
+
+    /// Integer registers that the tight loop at `head` leaves alone or moves in constant steps.
+    pub(crate) fn steady(&self, head: Node) -> u32 {
+        self.steady[head]
+    }
+}
+
+/// What is called finds registers in memory.
+const fn calls(block: &BasicBlock) -> bool {
+    matches!(block.last, End::Call { .. } | End::CallRegister { .. })
+}
+
+fn written(block: &BasicBlock) -> Set {
+    let (_, written) = of_block(block);
+    let last = match block.last {
+        End::Jump { op: Some(op), .. } if op.rd < 32 => 1 << op.rd,
+        _ => 0,
+    };
+    Set { x: (written.x | last) & !1, ..written }
+}
+
+fn steady(block: &BasicBlock) -> u32 {
+    let is_step = |op: &Op| matches!(op.code, OpCode::AddI | OpCode::AddIW) && op.rd == op.rs1;
+    let moved = block.ops.iter().filter(|op| !is_step(op));
+    let all = BasicBlock { ops: moved.copied().collect(), ..block.clone() };
+    !written(&all).x
+}
