@@ -1,10 +1,11 @@
 //! Boots the emulator to its `Ready` and takes the instance's state as a module.
 
 use crate::append::{Place, append};
+use crate::census::MachineSizes;
 use crate::host::{self, BootHost};
 use crate::imports::{BuildImport, LITHIFY, WASI};
 use crate::sections::TranslationReport;
-use crate::translation::{Emulator, Selection};
+use crate::translation::{Emulator, Selection, code_of};
 use lithify_control::{BootConfig, Profile};
 use lithify_runner::{CompiledCache, Engine, RunnerError};
 use std::fs::File;
@@ -82,19 +83,29 @@ impl std::fmt::Debug for LineTest {
 
 /// A module that continues where the boot ended, its rootfs still an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frozen(pub(crate) Vec<u8>, Option<TranslationReport>);
+pub struct Frozen {
+    pub(crate) module: Vec<u8>,
+    translation: Option<TranslationReport>,
+    sizes: MachineSizes,
+}
 
 impl Frozen {
     /// The module.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.module
     }
 
     /// What was translated, if anything.
     #[must_use]
     pub fn translation(&self) -> Option<TranslationReport> {
-        self.1
+        self.translation
+    }
+
+    /// Where the machine's bytes are.
+    #[must_use]
+    pub fn sizes(&self) -> MachineSizes {
+        self.sizes
     }
 }
 
@@ -193,6 +204,7 @@ pub fn freeze(
     wizer.init_func(INITIALIZE);
     let (context, instrumented) = wizer.instrument(&wasm).map_err(emulator)?;
     let rehearsed = machine.try_clone().map_err(FreezeError::Rootfs)?;
+    let (kernel, initramfs) = (machine.kernel.clone(), machine.initramfs.clone());
     let (mut store, instance) = load(engine, cache, &instrumented, machine, log)?;
     let outcome = boot(&mut store, &instance)?;
     if let Some(call) = store.data().touched() {
@@ -203,24 +215,31 @@ pub fn freeze(
         let trap = error.root_cause().to_string();
         FreezeError::did_not_come_up(memory_bytes, trap, &store.data().log_tail())
     })?;
-    let footprint = {
+    let mut footprint = {
         let rehearsed = load(engine, cache, &instrumented, rehearsed, |_: &[u8]| {})?;
         rehearse(&store, rehearsed)
     };
     let place = Place::find(&wasm).map_err(unfit)?;
     let translation = selection
+        .as_ref()
         .map(|selection| {
             let mut emulator = Emulator { store: &mut store, instance };
-            emulator.translate(&selection, place).map_err(unfit)
+            emulator.translate(selection, place).map_err(unfit)
         })
         .transpose()?;
+    if let Some((selection, translation)) = selection.as_ref().zip(translation.as_ref()) {
+        footprint.extend(code_of(selection, translation));
+    }
     Emulator { store: &mut store, instance }.settle(&footprint).map_err(unfit)?;
+    let mut settled = Emulator { store: &mut store, instance };
+    let census = settled.census(&kernel, &initramfs).map_err(unfit)?;
     let mut state = Booted { store: &mut store, instance };
     let frozen = complete(wizer.snapshot(&context, &mut state)).map_err(emulator)?;
     let report = translation.as_ref().map(TranslationReport::of);
     let functions = translation.map_or(Vec::new(), |translation| translation.functions);
     let module = append(&frozen, place, &functions).map_err(unfit)?;
-    Ok(Frozen(module, report))
+    let sizes = census.measure(&module).map_err(unfit)?;
+    Ok(Frozen { module, translation: report, sizes })
 }
 
 /// What a start of the booted machine will use: it is rehearsed in a copy. Nothing is known if that

@@ -15,6 +15,7 @@
 //! emulator cannot, since every call that would is refused until the freeze.
 
 mod append;
+mod census;
 mod check;
 mod component;
 mod file_walk;
@@ -28,6 +29,7 @@ mod sections;
 mod stored_rom;
 mod translation;
 
+pub use census::MachineSizes;
 pub use check::{CheckError, check};
 pub use component::{ComponentError, write_component};
 pub use freeze::{FreezeError, Frozen, LineTest, Machine, freeze, train};

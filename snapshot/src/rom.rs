@@ -103,9 +103,10 @@ pub fn seal(
     sections: &Sections,
     out: &mut impl Write,
 ) -> Result<(), SealError> {
-    let outline = Outline::read(&frozen.0)?;
+    let outline = Outline::read(&frozen.module)?;
     let data_len = outline.sealed_data_len(rom)?;
-    let module = Sealing { outline: &outline, rom_len: rom.raw_len }.module(&frozen.0, sections)?;
+    let module =
+        Sealing { outline: &outline, rom_len: rom.raw_len }.module(&frozen.module, sections)?;
     let mut header = vec![u8::from(SectionId::Data)];
     data_len.encode(&mut header);
     (outline.data_count + 1).encode(&mut header);

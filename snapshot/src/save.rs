@@ -256,7 +256,7 @@ fn custom(data: &[u8], to: &mut Module) -> Result<(), SaveError> {
     if section.name() == MANIFEST {
         let json = |source| InspectError::Json { section: MANIFEST, source };
         let manifest: Manifest = serde_json::from_slice(&contents).map_err(json)?;
-        let manifest = Manifest { running: true, ..manifest };
+        let manifest = Manifest { running: true, machine: None, ..manifest };
         contents = serde_json::to_vec(&manifest).map_err(json)?;
     }
     to.section(&CustomSection { name: section.name().into(), data: contents.into() });

@@ -1,5 +1,6 @@
 //! The custom sections of an artifact.
 
+use crate::census::MachineSizes;
 use lithify_translate::Translation;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,9 @@ pub struct Manifest {
     /// What was translated ahead of time, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub translation: Option<TranslationReport>,
+    /// Where the frozen machine's bytes are, in one that the build has frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineSizes>,
 }
 
 /// Guest code that an artifact holds as WebAssembly, too.

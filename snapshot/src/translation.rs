@@ -3,10 +3,11 @@
 use lithify_control::{Profile, ProfileError};
 use lithify_isa::translation::table::{EntryRecord, PageRecord};
 use lithify_isa::translation::{Layout, page_hash, table};
-use lithify_translate::{Block, Link, Page, Translation, translate};
+use lithify_translate::{Block, Code, Link, Page, Translation, translate};
 use wasmtime::{Instance, Store, WasmParams, WasmResults};
 
 use crate::append::Place;
+use crate::census::Census;
 use crate::host::BootHost;
 
 /// Everything that translated code accesses at a constant address lies below: engines then need no
@@ -87,6 +88,18 @@ impl Emulator<'_> {
         self.call("lithify_settle", ())
     }
 
+    /// What the guest uses its memory for; nothing if the emulator does not say.
+    pub(crate) fn census(&mut self, kernel: &[u8], initramfs: &[u8]) -> Result<Census, LinkError> {
+        if !self.offers("lithify_census") {
+            return Ok(Census::default());
+        }
+        let place: u64 = self.call("lithify_census", ())?;
+        let records = self.memory(place >> 32, place as u32 as usize)?.to_vec();
+        let memory = self.instance.get_memory(&mut *self.store, "memory");
+        let memory = memory.map_or(&[][..], |memory| memory.data(&*self.store));
+        Ok(Census::new(&records, memory, kernel, initramfs))
+    }
+
     /// Boots, trains, and returns what was counted; `None` if the machine did not come up.
     pub(crate) fn profile(&mut self, max_instructions: u64) -> Result<Option<Profile>, LinkError> {
         let place: u64 = self.call("lithify_profile", max_instructions)?;
@@ -132,6 +145,18 @@ impl Emulator<'_> {
             _ => Ok(Layout::from_words(words)),
         }
     }
+}
+
+/// What is translated, as an emulator's footprint says it.
+pub(crate) fn code_of(selection: &Selection, translation: &Translation) -> Vec<u8> {
+    let pages = &selection.profile.pages;
+    let hashes: Vec<_> = pages.iter().map(|page| page_hash(&page.bytes)).collect();
+    let mut records = Vec::new();
+    for Code { page, start, end } in &translation.code {
+        records.extend(hashes[*page].iter().flat_map(|half| half.to_le_bytes()));
+        records.extend([start, end].into_iter().flat_map(|offset| offset.to_le_bytes()));
+    }
+    records
 }
 
 fn pages(profile: &Profile) -> Vec<Page> {

@@ -179,6 +179,7 @@ impl Parts<'_> {
                 rootfs: rootfs.digest.to_string(),
                 running: self.args.warm.key().is_some(),
                 translation: frozen.translation(),
+                machine: Some(frozen.sizes()),
             },
             image_config: self.config.to_json(),
         }

@@ -7,7 +7,7 @@ use lithify_isa::translation::Layout;
 use crate::arch::{Access, Arch, Trap};
 use crate::arena::PAGE_SIZE;
 use crate::bus::GuestMemory;
-use crate::code::{BlockId, CodeCache, STRADDLE};
+use crate::code::{AddressMap, BlockId, CodeCache, STRADDLE};
 use crate::decode::{decode_page, is_whole};
 use crate::float::Flags;
 use crate::footprint::Footprint;
@@ -324,10 +324,19 @@ impl<A: Arch> Core<A> {
         self.tlb.flush();
         self.release_code();
         self.ram.compact(&used.pages);
+        let mut translated = AddressMap::default();
         for &address in &used.blocks {
-            // The program counter matters only where an instruction goes on on another page; the
-            // copy did not keep such a block, either.
-            let _ = self.decode(address, address);
+            let Some(page) = self.ram.page_index(address) else { continue };
+            let bytes = self.ram.bytes(page);
+            let pieces = translated.entry(page).or_insert_with(|| used.translated.on_page(bytes));
+            let at = address as u16 % PAGE_SIZE as u16;
+            let is_inside = pieces.iter().any(|&(start, end)| (start..end).contains(&at));
+            // Translated code is executed as such, but for the ways into it.
+            if !is_inside || self.code.of_page(page, self.ram.bytes(page)).starts_block(at.into()) {
+                // The program counter matters only where an instruction goes on on another page;
+                // the copy did not keep such a block, either.
+                let _ = self.decode(address, address);
+            }
         }
         self.code.settle();
     }

@@ -41,7 +41,9 @@ fn decode_steps<A: Arch>(
 ) {
     let (mut at, mut len, mut branches) = (start, 0, 0);
     let max_branches = if page.is_counted() { 1 } else { MAX_BRANCHES };
-    while at + 2 <= PAGE_SIZE && len < MAX_BLOCK_LEN && branches < max_branches {
+    // What is translated is seldom executed here, and then it matters that it goes on.
+    let max_len = if page.starts_block(start) { 1 } else { MAX_BLOCK_LEN };
+    while at + 2 <= PAGE_SIZE && len < max_len && branches < max_branches {
         if len > 0 && page.starts_block(at) {
             break;
         }

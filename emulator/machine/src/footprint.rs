@@ -4,7 +4,12 @@
 //! every start executes, and pages are read that lie apart. A copy that goes the way of a start
 //! before the freeze shows both: its pages in the order of first touch, and its decoded blocks.
 
+use std::collections::BTreeMap;
+
+use lithify_isa::translation::page_hash;
+
 use crate::Frozen;
+use crate::arena::PAGE_SIZE;
 use crate::machine::Machine;
 
 /// What a copy has used since its thaw. Plain data about one frozen machine.
@@ -15,7 +20,30 @@ pub struct Footprint {
     /// Guest-physical addresses of decoded blocks, in the order of first execution, on pages that
     /// hold what the frozen machine has there.
     pub(crate) blocks: Vec<u64>,
+    /// Guest code that is translated.
+    pub(crate) translated: Translated,
 }
+
+/// Where on which content of a page there is translated code.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Translated(BTreeMap<[u64; 2], Vec<(u16, u16)>>);
+
+impl Translated {
+    fn insert(&mut self, record: &[u8; TRANSLATED_LEN]) {
+        let (hash, piece) = record.split_first_chunk::<16>().expect("longer");
+        let hash = [0, 1].map(|at| u64::from_le_bytes(hash.as_chunks().0[at]));
+        let [start, end] = [0, 1].map(|at| u16::from_le_bytes(piece.as_chunks().0[at]));
+        self.0.entry(hash).or_default().push((start, end));
+    }
+
+    /// Where there is translated code on a page that holds `bytes`.
+    pub(crate) fn on_page(&self, bytes: &[u8; PAGE_SIZE]) -> &[(u16, u16)] {
+        self.0.get(&page_hash(bytes)).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Bytes of one record of translated code: the page's hash, its first byte and the one behind it.
+const TRANSLATED_LEN: usize = 20;
 
 impl Machine {
     /// What this copy of `frozen` has used.
@@ -29,16 +57,19 @@ impl Machine {
         blocks.retain(|address| {
             ram.page_index(*address).is_some_and(|index| frozen.holds(index, ram.bytes(index)))
         });
-        Footprint { pages, blocks }
+        Footprint { pages, blocks, translated: Translated::default() }
     }
 }
 
 impl Footprint {
-    /// As bytes, for an equal machine in another instance of the program: the number of pages, the
-    /// pages, the blocks, little-endian.
+    /// As bytes, for an equal machine in another instance of the program: the numbers of pages and of
+    /// blocks, the pages, the blocks, little-endian. The build appends what it has translated: for each
+    /// piece the page's [hash](page_hash), the offset of its first byte there and of the one behind it.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = (self.pages.len() as u32).to_le_bytes().to_vec();
+        let mut bytes = Vec::new();
+        bytes.extend((self.pages.len() as u32).to_le_bytes());
+        bytes.extend((self.blocks.len() as u32).to_le_bytes());
         self.pages.iter().for_each(|page| bytes.extend(page.to_le_bytes()));
         self.blocks.iter().for_each(|block| bytes.extend(block.to_le_bytes()));
         bytes
@@ -47,14 +78,18 @@ impl Footprint {
     /// What [`encode`](Self::encode) wrote; `None` if it is cut off.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let (len, rest) = bytes.split_first_chunk()?;
-        let len = u32::from_le_bytes(*len) as usize;
-        let (pages, blocks) = rest.split_at_checked(len.checked_mul(size_of::<u32>())?)?;
-        let (pages, _) = pages.as_chunks();
-        let (blocks, cut) = blocks.as_chunks();
+        let (pages, rest) = bytes.split_first_chunk()?;
+        let (blocks, rest) = rest.split_first_chunk()?;
+        let [pages, blocks] = [*pages, *blocks].map(|len| u32::from_le_bytes(len) as usize);
+        let (pages, rest) = rest.split_at_checked(pages.checked_mul(size_of::<u32>())?)?;
+        let (blocks, rest) = rest.split_at_checked(blocks.checked_mul(size_of::<u64>())?)?;
+        let (records, cut) = rest.as_chunks();
+        let mut translated = Translated::default();
+        records.iter().for_each(|record| translated.insert(record));
         cut.is_empty().then(|| Self {
-            pages: pages.iter().copied().map(u32::from_le_bytes).collect(),
-            blocks: blocks.iter().copied().map(u64::from_le_bytes).collect(),
+            pages: pages.as_chunks().0.iter().copied().map(u32::from_le_bytes).collect(),
+            blocks: blocks.as_chunks().0.iter().copied().map(u64::from_le_bytes).collect(),
+            translated,
         })
     }
 }
@@ -65,10 +100,21 @@ mod tests {
 
     #[test]
     fn footprints_survive_their_encoding() {
-        let footprint =
-            Footprint { pages: vec![7, 1, 900], blocks: vec![0x8020_0000, 0x8765_4322] };
-        let bytes = footprint.encode();
+        let mut footprint = Footprint {
+            pages: vec![7, 1, 900],
+            blocks: vec![0x8020_0000, 0x8765_4322],
+            ..Footprint::default()
+        };
+        let mut bytes = footprint.encode();
         assert_eq!(Footprint::decode(&bytes).as_ref(), Some(&footprint));
+        let page = [9; PAGE_SIZE];
+        bytes.extend(page_hash(&page).iter().flat_map(|half| half.to_le_bytes()));
+        bytes.extend([0x10, 0x02, 0x20, 0x03]);
+        footprint.translated.0.insert(page_hash(&page), vec![(0x210, 0x320)]);
+        let back = Footprint::decode(&bytes);
+        assert_eq!(back.as_ref(), Some(&footprint));
+        assert_eq!(footprint.translated.on_page(&page), [(0x210, 0x320)]);
+        assert!(footprint.translated.on_page(&[8; PAGE_SIZE]).is_empty());
         for cut in [0, 3, 10, bytes.len() - 1] {
             assert_eq!(Footprint::decode(&bytes[..cut]), None, "{cut} bytes");
         }

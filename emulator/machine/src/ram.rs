@@ -95,6 +95,11 @@ impl Ram {
         &self.owners
     }
 
+    /// The pages that have a slot, and where that is.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (u32, NonNull<u8>)> + '_ {
+        self.owners.iter().enumerate().map(|(slot, &page)| (page, self.arena.slot(slot)))
+    }
+
     /// Index of the RAM page that holds `at`.
     pub(crate) fn page_index(&self, at: u64) -> Option<usize> {
         let index = usize::try_from(at.wrapping_sub(self.base) / PAGE_SIZE as u64).ok()?;

@@ -15,7 +15,7 @@ use lithify_control::{
     WindowSize,
 };
 use lithify_machine::host::{Clock, Console, Entropy, Input, KernelLog};
-use lithify_machine::{Footprint, GENERATION_ID_LEN, Hosts, Machine, Status};
+use lithify_machine::{Footprint, GENERATION_ID_LEN, Hosts, Machine, PageInUse, Status};
 
 use crate::bindings::{Randomness, number};
 use crate::session::{Progress, Session};
@@ -48,6 +48,16 @@ pub(crate) extern "C" fn settle() {
     translation::with_machine(|machine| machine.compact(&used));
     drop(used);
     scrub::retire_free_memory();
+}
+
+/// What the settled machine's memory is used for: address and length of records of three words, the
+/// address in the upper half. The words are a page's number in the guest's RAM, its address, and what
+/// it is for.
+#[unsafe(export_name = "lithify_census")]
+pub(crate) extern "C" fn census() -> u64 {
+    let pages = translation::with_machine(|machine| machine.census()).unwrap_or_default();
+    let words = |page: PageInUse| [page.page, page.address, page.is_for as u32];
+    hand_over(pages.into_iter().flat_map(words).flat_map(u32::to_le_bytes).collect())
 }
 
 /// What a start of the booted machine uses.

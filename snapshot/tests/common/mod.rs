@@ -114,6 +114,7 @@ pub(crate) fn sections() -> Sections {
             rootfs: digest("4"),
             running: false,
             translation: None,
+            machine: None,
         },
         image_config: br#"{"os":"linux"}"#.to_vec(),
     }

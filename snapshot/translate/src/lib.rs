@@ -70,6 +70,17 @@ pub struct Entry {
     pub entry: u16,
 }
 
+/// A piece of guest code that is translated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    /// Which page, by its place in the input.
+    pub page: usize,
+    /// Byte offset of its first instruction in the page.
+    pub start: u16,
+    /// Byte offset behind its last one.
+    pub end: u16,
+}
+
 /// What was translated.
 #[derive(Debug, Clone, Default)]
 pub struct Translation {
@@ -77,6 +88,8 @@ pub struct Translation {
     pub functions: Vec<Vec<u8>>,
     /// Sorted by page and offset.
     pub entries: Vec<Entry>,
+    /// The guest code that they are of.
+    pub code: Vec<Code>,
     /// Bytes of guest code.
     pub guest_bytes: usize,
     /// Guest instructions.
@@ -108,6 +121,9 @@ pub fn translate(pages: &[Page], link: &Link, budget: usize) -> Translation {
     for (number, blocks) in chosen.iter().enumerate() {
         translation.guest_bytes += blocks.iter().map(blocks::BasicBlock::bytes).sum::<usize>();
         translation.instructions += blocks.iter().map(|block| block.len as usize).sum::<usize>();
+        let code =
+            |block: &blocks::BasicBlock| Code { page: number, start: block.start, end: block.end };
+        translation.code.extend(blocks.iter().map(code));
         let first = translation.functions.len() as u32;
         let code = region::PageCode::new(blocks, first);
         translation.entries.extend(code.entries(number));
