@@ -20,8 +20,9 @@
 //!   in the word at [`Layout::depth`] and ends at [`MAX_DEPTH`], where a call is an exit.
 //! - *Jumps to other pages* may look into the jump cache at [`Layout::jumps`] for a translated target.
 //! - A store hits the TLB only if its page holds no decoded code, so a function never
-//!   changes code. Ops of the architecture ([`OpCode::System`](crate::OpCode::System)) are exits: neither the address
-//!   space nor the privilege changes while translated code runs.
+//!   changes code. Ops of the architecture ([`OpCode::System`](crate::OpCode::System)) are exits, but for accesses
+//!   to the float flags: neither the address space nor the privilege changes while translated code runs, and what
+//!   a function found in the TLB holds until it returns.
 
 /// Bytes in a guest page: the unit in which code is identified, by its content.
 pub const PAGE_SIZE: usize = 4096;

@@ -75,6 +75,10 @@ fn program(random: &mut Random) -> Program {
     Program { code, blocks }
 }
 
+/// `csrrs rd, fflags, x0` and `csrrw rd, fflags, rs1`.
+const FRFLAGS: u32 = 0x0010_2073;
+const FSFLAGS: u32 = 0x0010_1073;
+
 fn data_register(random: &mut Random) -> u32 {
     10 + random.below(8) as u32
 }
@@ -100,6 +104,8 @@ fn computation(random: &mut Random) -> u32 {
         0 | 1 => ld(rd, pointer, offset),
         2 => sd(rs2, pointer, offset),
         3 => addi(9, 8, random.below(64) as i32 - 32),
+        4 if random.one_in(8) => FRFLAGS | rd << 7,
+        4 if random.one_in(8) => FSFLAGS | rd << 7 | rs1 << 15,
         _ => *random.pick(&OPERATIONS) | rd << 7 | rs1 << 15 | rs2 << 20,
     }
 }
