@@ -14,6 +14,7 @@ mod debian;
 mod debian_app;
 mod debian_base;
 mod disk_full;
+mod equality;
 mod exit_codes;
 mod hostile;
 mod idle;

@@ -1,7 +1,7 @@
 //! Translated code does what interpreted code does, also where code changes, stacks are left and
 //! pages come and go.
 
-use crate::support::{Artifact, Lab, Runtime, run};
+use crate::support::{Artifact, Lab, Runtime, run, trial};
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -74,6 +74,26 @@ fn translated_percent(artifact: &Artifact, case: &str) -> f64 {
     let counts: serde_json::Value = serde_json::from_str(line).expect("JSON");
     let count = |name: &str| counts[name].as_f64().expect("a number");
     100.0 * count("translated") / count("instructions")
+}
+
+/// At least so many of a thousand instructions of each case are executed translated, by kernel and program.
+const TRANSLATED: [u64; CASES.len()] = [1; CASES.len()];
+
+#[test]
+fn each_case_runs_translated_and_ends_as_when_it_is_interpreted() {
+    let Some([interpreted, translated]) = artifacts() else { return };
+    for (case, least) in CASES.into_iter().zip(TRANSLATED) {
+        let words = ["/torture", case];
+        let (expected, _) = trial(interpreted, "", &words);
+        for (options, least) in
+            [("", least), ("tlb=4", 1), ("slice=50", 0), ("slice=1000,tlb=4", 0)]
+        {
+            let (found, permille) = trial(translated, options, &words);
+            assert_eq!(found, expected, "{case}, `{options}`");
+            println!("{case} {options} {permille} {}", found.trial);
+            assert!(permille >= least, "{case}, `{options}`: {permille} of 1000 translated");
+        }
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ use lithify_translate::{Block, Page, translate};
 use random::Random;
 use support::engine::{Translated, encode_table};
 
-const INSTRUCTIONS: u64 = 400_000;
+const INSTRUCTIONS: u64 = 1_000_000;
 const ALL_INSTRUCTIONS: u64 = 100_000_000;
 const DEFAULT_SEED: u64 = 0x5eed_0007_0000_0001;
 /// Sequences translated together.

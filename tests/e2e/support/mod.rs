@@ -9,6 +9,7 @@ mod outcome;
 mod pty;
 mod running;
 mod steps;
+mod trial;
 
 pub(crate) use artifact::{Artifact, Image};
 pub(crate) use guest::Runtime;
@@ -19,3 +20,4 @@ pub(crate) use outcome::{Outcome, feed, run, run_within};
 pub(crate) use pty::Pty;
 pub(crate) use running::Running;
 pub(crate) use steps::Steps;
+pub(crate) use trial::{End, trial};
