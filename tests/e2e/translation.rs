@@ -77,7 +77,7 @@ fn translated_percent(artifact: &Artifact, case: &str) -> f64 {
 }
 
 /// At least so many of a thousand instructions of each case are executed translated, by kernel and program.
-const TRANSLATED: [u64; CASES.len()] = [1; CASES.len()];
+const TRANSLATED: [u64; CASES.len()] = [600, 600, 700, 700, 700, 900, 900, 900, 700];
 
 #[test]
 fn each_case_runs_translated_and_ends_as_when_it_is_interpreted() {
@@ -85,12 +85,10 @@ fn each_case_runs_translated_and_ends_as_when_it_is_interpreted() {
     for (case, least) in CASES.into_iter().zip(TRANSLATED) {
         let words = ["/torture", case];
         let (expected, _) = trial(interpreted, "", &words);
-        for (options, least) in
-            [("", least), ("tlb=4", 1), ("slice=50", 0), ("slice=1000,tlb=4", 0)]
-        {
+        let restricted = ["tlb=4", "slice=50", "slice=1000,tlb=4"].map(|options| (options, 100));
+        for (options, least) in [("", least)].into_iter().chain(restricted) {
             let (found, permille) = trial(translated, options, &words);
             assert_eq!(found, expected, "{case}, `{options}`");
-            println!("{case} {options} {permille} {}", found.trial);
             assert!(permille >= least, "{case}, `{options}`: {permille} of 1000 translated");
         }
     }
