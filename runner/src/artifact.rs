@@ -82,7 +82,7 @@ impl Form {
             CORE_MODULE => return Ok(Self::Wasm),
             start if start.starts_with(ELF_MAGIC) => return Ok(Self::Precompiled),
             start if start.starts_with(WASM_MAGIC) && start.len() == CORE_MODULE.len() => {
-                "a WebAssembly component, not a core module"
+                "a component, which other runtimes run; give the artifact that it was made from"
             }
             start if WASM_MAGIC.starts_with(start) || start.starts_with(WASM_MAGIC) => {
                 "the file is cut off"

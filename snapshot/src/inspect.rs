@@ -171,7 +171,7 @@ pub(crate) fn check_header(
             "this is a compiled form, the .wasm it was made from can be inspected"
         }
         start if start.starts_with(WASM_MAGIC) && start.len() == CORE_MODULE.len() => {
-            "a WebAssembly component, not a core module"
+            "a component, which other runtimes run; give the artifact that it was made from"
         }
         start if WASM_MAGIC.starts_with(start) || start.starts_with(WASM_MAGIC) => {
             "the file is cut off"

@@ -43,6 +43,7 @@ pub(crate) struct Artifact {
     wasm: PathBuf,
     ours: OnceLock<PathBuf>,
     stock: OnceLock<PathBuf>,
+    component: OnceLock<PathBuf>,
 }
 
 impl Artifact {
@@ -69,7 +70,13 @@ impl Artifact {
 
     /// An artifact that a test built itself.
     pub(crate) fn at(lab: &'static Lab, wasm: PathBuf) -> Self {
-        Self { lab, wasm, ours: OnceLock::new(), stock: OnceLock::new() }
+        Self {
+            lab,
+            wasm,
+            ours: OnceLock::new(),
+            stock: OnceLock::new(),
+            component: OnceLock::new(),
+        }
     }
 
     pub(crate) fn lab(&self) -> &'static Lab {
@@ -93,11 +100,22 @@ impl Artifact {
 
     /// What `wasmtime compile` makes of it.
     pub(crate) fn stock(&self) -> &Path {
-        self.stock.get_or_init(|| {
-            let output = self.wasm.with_extension("stock.cwasm");
-            let mut command = self.lab.wasmtime();
-            run(command.arg("compile").arg("-o").arg(&output).arg(&self.wasm)).expect_code(0);
-            output
+        self.stock.get_or_init(|| self.compiled_by_wasmtime(&self.wasm, "stock.cwasm"))
+    }
+
+    /// What `wasmtime compile` makes of its form as a component.
+    pub(crate) fn component(&self) -> &Path {
+        self.component.get_or_init(|| {
+            let component = self.wasm.with_extension("component.wasm");
+            run(self.lab.lithify().arg("component").arg(&self.wasm)).expect_code(0);
+            self.compiled_by_wasmtime(&component, "component.cwasm")
         })
+    }
+
+    fn compiled_by_wasmtime(&self, wasm: &Path, suffix: &str) -> PathBuf {
+        let output = self.wasm.with_extension(suffix);
+        let mut command = self.lab.wasmtime();
+        run(command.arg("compile").arg("-o").arg(&output).arg(wasm)).expect_code(0);
+        output
     }
 }

@@ -4,7 +4,7 @@ use super::Artifact;
 use rustix::process::{Pid, Signal};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// `lithify run --interactive`, killed if the test ends before it.
 #[derive(Debug)]
@@ -24,6 +24,11 @@ impl Running {
     pub(crate) fn start_with(artifact: &Artifact, options: &[&str], words: &[&str]) -> Self {
         let mut command = artifact.lab().lithify();
         command.args(["run", "--interactive"]).args(options).arg(artifact.ours()).args(words);
+        Self::of(command)
+    }
+
+    /// Starts a command that runs a container.
+    pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
