@@ -135,7 +135,6 @@ impl Emitter<'_> {
     /// Loads from behind the address on the stack.
     fn load(&mut self, op: &Op, place: MemArg) {
         use OpCode as C;
-        const BOX: i64 = 0xffff_ffff << 32;
         let mut w = self.w();
         match op.code {
             C::LoadI8 => w.i64_load8_s(place),
@@ -145,30 +144,30 @@ impl Emitter<'_> {
             C::LoadU16 => w.i64_load16_u(place),
             C::LoadU32 => w.i64_load32_u(place),
             C::LoadF64 => w.f64_load(place),
-            C::LoadF32 => w.i64_load32_u(place).i64_const(BOX).i64_or().f64_reinterpret_i64(),
+            C::LoadF32 => w.f32_load(place),
             _ => w.i64_load(place),
         };
-        if matches!(op.code, C::LoadF32 | C::LoadF64) {
-            self.write_float(op.rd);
-        } else {
-            self.write(op.rd);
+        match op.code {
+            C::LoadF32 => self.write_single(op.rd),
+            C::LoadF64 => self.write_float(op.rd),
+            _ => self.write(op.rd),
         }
     }
 
     /// Stores behind the address on the stack.
     fn store(&mut self, op: &Op, place: MemArg) {
         use OpCode as C;
-        if matches!(op.code, C::StoreF32 | C::StoreF64) {
-            self.read_float(op.rs2);
-        } else {
-            self.read(op.rs2);
+        match op.code {
+            C::StoreF32 => self.read_half(op.rs2),
+            C::StoreF64 => self.read_float(op.rs2),
+            _ => self.read(op.rs2),
         }
         let mut w = self.w();
         match op.code {
             C::Store8 => w.i64_store8(place),
             C::Store16 => w.i64_store16(place),
             C::Store32 => w.i64_store32(place),
-            C::StoreF32 => w.i64_reinterpret_f64().i64_store32(place),
+            C::StoreF32 => w.f32_store(place),
             C::StoreF64 => w.f64_store(place),
             _ => w.i64_store(place),
         };

@@ -7,6 +7,7 @@ use lithify_isa::SINK;
 use wasm_encoder::ValType;
 
 use super::{Emitter, field};
+use crate::blocks::Offset;
 use crate::effects::Set;
 
 /// Slots of each file that instructions name.
@@ -17,7 +18,12 @@ const SLOTS: usize = 32;
 pub(super) struct Locals {
     x: [Option<u32>; SLOTS],
     f: [Option<u32>; SLOTS],
+    /// Of float registers that hold a binary32: that, without its box.
+    s: [Option<u32>; SLOTS],
 }
+
+/// The upper half of a float register that holds a binary32.
+const BOX: i64 = 0xffff_ffff << 32;
 
 impl Emitter<'_> {
     fn x_local(&mut self, slot: u8) -> u32 {
@@ -38,6 +44,17 @@ impl Emitter<'_> {
             None => {
                 let local = self.new_local(ValType::F64);
                 *self.registers.f[slot].insert(local)
+            }
+        }
+    }
+
+    fn s_local(&mut self, slot: u8) -> u32 {
+        let slot = usize::from(slot);
+        match self.registers.s[slot] {
+            Some(local) => local,
+            None => {
+                let local = self.new_local(ValType::F32);
+                *self.registers.s[slot].insert(local)
             }
         }
     }
@@ -96,6 +113,43 @@ impl Emitter<'_> {
         self.w().local_set(local);
         self.path.known.f |= 1 << slot;
         self.path.dirty.f |= 1 << slot;
+        self.path.values.set_single(slot, false);
+    }
+
+    /// Pushes the binary32 in a float register, or leaves before the instruction at `at` if it holds none.
+    pub(super) fn read_single(&mut self, slot: u8, at: Offset, retired: u32) {
+        use super::local::A;
+        let single = self.s_local(slot);
+        if self.path.values.is_single(slot) {
+            self.w().local_get(single);
+            return;
+        }
+        self.read_float(slot);
+        self.w().i64_reinterpret_f64().local_tee(A).i64_const(BOX).i64_lt_u();
+        self.exit_if(at, retired);
+        self.w().local_get(A).i32_wrap_i64().f32_reinterpret_i32().local_tee(single);
+        self.path.values.set_single(slot, true);
+    }
+
+    /// Pops the new binary32 of a float register.
+    pub(super) fn write_single(&mut self, slot: u8) {
+        let single = self.s_local(slot);
+        let mut w = self.w();
+        w.local_tee(single).i32_reinterpret_f32().i64_extend_i32_u();
+        w.i64_const(BOX).i64_or().f64_reinterpret_i64();
+        self.write_float(slot);
+        self.path.values.set_single(slot, true);
+    }
+
+    /// Pushes the lower half of a float register as a binary32, whatever it holds.
+    pub(super) fn read_half(&mut self, slot: u8) {
+        if self.path.values.is_single(slot) {
+            let single = self.s_local(slot);
+            self.w().local_get(single);
+        } else {
+            self.read_float(slot);
+            self.w().i64_reinterpret_f64().i32_wrap_i64().f32_reinterpret_i32();
+        }
     }
 
     /// Brings memory up to date.

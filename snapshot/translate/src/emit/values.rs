@@ -32,6 +32,8 @@ pub(super) struct Values {
     steady: u32,
     /// Registers that are such a one plus something small.
     near: u32,
+    /// Float registers that are known to hold a boxed binary32, which is in a local as such.
+    singles: u32,
     /// What the value of each register is at most.
     most: [u64; 32],
 }
@@ -48,7 +50,17 @@ impl Values {
     /// In a loop that leaves the registers `steady` alone or moves them in constant steps.
     pub(super) fn in_loop(steady: u32) -> Self {
         let of = std::array::from_fn(|slot| Value { id: slot as u32, delta: 0 });
-        Self { of, next: 32, steady, near: 0, most: [UNBOUNDED; 32] }
+        Self { of, next: 32, steady, near: 0, singles: 0, most: [UNBOUNDED; 32] }
+    }
+
+    /// Whether the float register `slot` is in a local as a binary32.
+    pub(super) fn is_single(&self, slot: u8) -> bool {
+        self.singles & 1 << (slot & 31) != 0
+    }
+
+    pub(super) fn set_single(&mut self, slot: u8, is_single: bool) {
+        let bit = 1 << (slot & 31);
+        self.singles = if is_single { self.singles | bit } else { self.singles & !bit };
     }
 
     /// Whether addresses in `slot` are likely to stay on a page for some iterations of the loop.

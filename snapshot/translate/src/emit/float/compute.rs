@@ -55,7 +55,7 @@ impl Emitter<'_> {
         use local::{SA, SB, SR};
         self.round_to_nearest(op.rs3, place);
         if op.code == C::FSqrtS {
-            self.read_single(op.rs1, place);
+            self.read_single(op.rs1, place.at, place.retired);
             self.w().local_set(SA);
         } else {
             self.operands_single(op, place);

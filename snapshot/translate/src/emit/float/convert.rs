@@ -16,7 +16,7 @@ impl Emitter<'_> {
     }
 
     pub(super) fn single_to_integer(&mut self, op: &Op, place: Place) {
-        self.read_single(op.rs1, place);
+        self.read_single(op.rs1, place.at, place.retired);
         self.w().f64_promote_f32().local_set(local::FA);
         self.convert_to_integer(op, place);
     }
@@ -148,7 +148,7 @@ impl Emitter<'_> {
         } else if op.rs3 > 4 {
             self.give_up(place);
         }
-        self.read_single(op.rs1, place);
+        self.read_single(op.rs1, place.at, place.retired);
         self.w().local_tee(SA).local_get(SA).f32_ne();
         self.exit_if(place.at, place.retired);
         self.w().local_get(SA).f64_promote_f32();

@@ -58,7 +58,7 @@ impl Emitter<'_> {
         self.round_to_nearest(op.imm as u8, place);
         self.ask_for_fused(place.at, place.retired);
         self.operands_single(op, place);
-        self.read_single(op.rs3, place);
+        self.read_single(op.rs3, place.at, place.retired);
         if matches!(op.code, C::FMSubS | C::FNMAddS) {
             self.w().f32_neg();
         }

@@ -28,8 +28,6 @@ const ALL_FLAGS: i64 = 0x1f;
 /// `fflags`' inexact.
 const NX: i32 = 1;
 
-const BOX: i64 = 0xffff_ffff << 32;
-
 fn f64_value(value: f64) -> Ieee64 {
     Ieee64::new(value.to_bits())
 }
@@ -73,13 +71,15 @@ impl Emitter<'_> {
                 }
                 self.write(op.rd);
             }
-            C::FMvDX | C::FMvWX => {
+            C::FMvDX => {
                 self.read(op.rs1);
-                if op.code == C::FMvWX {
-                    self.w().i64_const(BOX).i64_or();
-                }
                 self.w().f64_reinterpret_i64();
                 self.write_float(op.rd);
+            }
+            C::FMvWX => {
+                self.read(op.rs1);
+                self.w().i32_wrap_i64().f32_reinterpret_i32();
+                self.write_single(op.rd);
             }
             C::FMAddD | C::FMSubD | C::FNMSubD | C::FNMAddD => self.fuse_double(op, place),
             _ => self.fuse_single(op, place),
@@ -154,24 +154,9 @@ impl Emitter<'_> {
     }
 
     fn operands_single(&mut self, op: &Op, place: Place) {
-        self.read_single(op.rs1, place);
+        self.read_single(op.rs1, place.at, place.retired);
         self.w().local_set(local::SA);
-        self.read_single(op.rs2, place);
+        self.read_single(op.rs2, place.at, place.retired);
         self.w().local_set(local::SB);
-    }
-
-    /// Pushes a binary32, which must be boxed.
-    fn read_single(&mut self, slot: u8, place: Place) {
-        self.read_float(slot);
-        let mut w = self.w();
-        w.i64_reinterpret_f64().local_tee(local::A).i64_const(BOX).i64_lt_u();
-        self.exit_if(place.at, place.retired);
-        self.w().local_get(local::A).i32_wrap_i64().f32_reinterpret_i32();
-    }
-
-    fn write_single(&mut self, slot: u8) {
-        let mut w = self.w();
-        w.i32_reinterpret_f32().i64_extend_i32_u().i64_const(BOX).i64_or().f64_reinterpret_i64();
-        self.write_float(slot);
     }
 }
