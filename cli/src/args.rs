@@ -44,7 +44,7 @@ pub(crate) enum Command {
     /// Build an artifact from a Dockerfile
     Build(Box<BuildArgs>),
     /// Run an artifact, a file or by its name
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// End a run by keeping the machine as an artifact, the program running in it
     Freeze(FreezeArgs),
     /// Translate an artifact to native code, which starts in a millisecond
@@ -381,7 +381,7 @@ mod tests {
     #[test]
     fn first_word_after_the_options_ends_them() {
         let parse = |line: &[&str]| match Arguments::try_parse_from(line).unwrap().command {
-            Command::Run(run) => run,
+            Command::Run(run) => *run,
             other => panic!("{other:?}"),
         };
         let run = parse(&["lithify", "run", "-i", "app.wasm", "-e", "--", "-i"]);

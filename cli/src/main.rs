@@ -51,7 +51,7 @@ fn main() {
 fn dispatch(command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Build(args) => build::build(&args),
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(*args),
         Command::Freeze(args) => freeze::freeze(&args),
         Command::Compile(args) => compile::compile(&args),
         Command::Bundle(args) => bundle::bundle(&args),
