@@ -78,11 +78,17 @@ impl Network {
             return first.map_or(Ok(None), |port| Err(StartError::NoNetwork(*port)));
         }
         let listen = |port: &Published| {
-            open_published(&network, port)
-                .map(Some)
-                .map_err(|code| StartError::Publish(*port, reason(code)))
+            let opened = open_published(&network, port);
+            opened.map_err(|code| StartError::Publish(*port, reason(code)))
         };
-        let open = options.published.iter().map(listen).collect::<std::result::Result<_, _>>()?;
+        let mut open = Vec::new();
+        for port in &options.published {
+            let (socket, host) = listen(port)?;
+            if port.host.port() == 0 {
+                eprintln!("{}", Published { host, ..*port }.as_route());
+            }
+            open.push(Some(socket));
+        }
         let named = options.name_servers.iter().map(|server| server.0).collect::<Vec<_>>();
         let uplink = Uplink {
             access,
@@ -109,13 +115,22 @@ fn is_allowed(network: &network::Network) -> bool {
     !matches!(probe, Err(ErrorCode::AccessDenied | ErrorCode::NotSupported))
 }
 
+/// What listens, and where.
 fn open_published(
     network: &network::Network,
     port: &Published,
-) -> std::result::Result<Socket, ErrorCode> {
+) -> std::result::Result<(Socket, SocketAddr), ErrorCode> {
     match port.protocol {
-        Protocol::Tcp => Waiting::listen(network, port.host).map(Socket::Listener),
-        Protocol::Udp => Datagrams::bind(network, port.host).map(Socket::Datagrams),
+        Protocol::Tcp => {
+            let waiting = Waiting::listen(network, port.host)?;
+            let at = waiting.local_addr()?;
+            Ok((Socket::Listener(waiting), at))
+        }
+        Protocol::Udp => {
+            let datagrams = Datagrams::bind(network, port.host)?;
+            let at = datagrams.local_addr()?;
+            Ok((Socket::Datagrams(datagrams), at))
+        }
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) struct Datagrams {
     pub(super) output: Watch,
     from: IncomingDatagramStream,
     to: OutgoingDatagramStream,
-    _socket: UdpSocket,
+    socket: UdpSocket,
     received: VecDeque<(Vec<u8>, SocketAddr)>,
 }
 
@@ -122,6 +122,10 @@ impl Waiting {
         socket.start_listen()?;
         finish(|| socket.finish_listen(), || socket.subscribe())?;
         Ok(Self::new(socket))
+    }
+
+    pub(super) fn local_addr(&self) -> std::result::Result<SocketAddr, ErrorCode> {
+        self.socket.local_address().map(from_wasi)
     }
 
     pub(super) fn accept(&mut self) -> Result<Stream> {
@@ -213,9 +217,13 @@ impl Datagrams {
             output: Watch::idle(to.subscribe()),
             from,
             to,
-            _socket: socket,
+            socket,
             received: VecDeque::new(),
         })
+    }
+
+    pub(super) fn local_addr(&self) -> std::result::Result<SocketAddr, ErrorCode> {
+        self.socket.local_address().map(from_wasi)
     }
 
     /// Receives a datagram: address and bytes, as [`Uplink`](lithify_hostnet::Uplink) lays them out.
