@@ -6,7 +6,7 @@ use crate::wire::{Decoder, Encoder, WireError};
 const PAGE_SIZE: usize = 4096;
 
 /// What a profile's file begins with: its form and version.
-const MAGIC: [u8; 8] = *b"lithprf1";
+const MAGIC: [u8; 8] = *b"lithprf2";
 
 /// How often blocks of guest code were executed, by the content of their pages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub struct PageProfile {
     pub bytes: Box<[u8; PAGE_SIZE]>,
     /// Sorted by offset, each one once.
     pub blocks: Vec<BlockProfile>,
+    /// Virtual addresses at which it was executed, some of them: those of two contents tell whether
+    /// they were neighbours.
+    pub places: Vec<u64>,
 }
 
 /// A run of instructions up to a branch, a jump or the start of another one.
@@ -86,10 +89,14 @@ impl Profile {
     pub fn add(&mut self, other: Self) {
         let mut pages: std::collections::BTreeMap<_, _> = std::mem::take(&mut self.pages)
             .into_iter()
-            .map(|page| (page.bytes, page.blocks))
+            .map(|page| (page.bytes, (page.blocks, page.places)))
             .collect();
         for page in other.pages {
-            let blocks = pages.entry(page.bytes).or_default();
+            let (blocks, places): &mut (Vec<BlockProfile>, Vec<u64>) =
+                pages.entry(page.bytes).or_default();
+            let new = page.places.into_iter().filter(|place| !places.contains(place));
+            let new: Vec<_> = new.collect();
+            places.extend(new);
             for block in page.blocks {
                 match blocks.binary_search_by_key(&block.offset, |known| known.offset) {
                     Ok(at) => blocks[at].count = blocks[at].count.saturating_add(block.count),
@@ -97,7 +104,7 @@ impl Profile {
                 }
             }
         }
-        let page = |(bytes, blocks)| PageProfile { bytes, blocks };
+        let page = |(bytes, (blocks, places))| PageProfile { bytes, blocks, places };
         self.pages = pages.into_iter().map(page).collect();
     }
 }
@@ -105,11 +112,15 @@ impl Profile {
 impl PageProfile {
     fn encode(&self, to: &mut Encoder) {
         to.array(&*self.bytes).each(&self.blocks, BlockProfile::encode);
+        to.each(&self.places, |place, to| {
+            to.u64(*place);
+        });
     }
 
     fn decode(from: &mut Decoder<'_>) -> Result<Self, WireError> {
         let bytes = Box::new(from.array()?);
-        Ok(Self { bytes, blocks: from.each(BlockProfile::decode)? })
+        let blocks = from.each(BlockProfile::decode)?;
+        Ok(Self { bytes, blocks, places: from.each(Decoder::u64)? })
     }
 }
 
@@ -129,7 +140,7 @@ mod tests {
 
     fn page(byte: u8, blocks: &[(u16, u64)]) -> PageProfile {
         let blocks = blocks.iter().map(|&(offset, count)| BlockProfile { offset, count }).collect();
-        PageProfile { bytes: Box::new([byte; PAGE_SIZE]), blocks }
+        PageProfile { bytes: Box::new([byte; PAGE_SIZE]), blocks, places: vec![byte.into()] }
     }
 
     #[test]

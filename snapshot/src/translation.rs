@@ -1,8 +1,7 @@
 //! Training, and putting translated code into a machine that has booted.
 
 use lithify_control::{Profile, ProfileError};
-use lithify_isa::translation::table::{EntryRecord, PageRecord};
-use lithify_isa::translation::{Layout, page_hash, table};
+use lithify_isa::translation::{Layout, page_hash};
 use lithify_translate::{Block, Code, Link, Page, Translation, translate};
 use wasmtime::{Instance, Store, WasmParams, WasmResults};
 
@@ -126,7 +125,7 @@ impl Emulator<'_> {
         };
         let pages = pages(&selection.profile);
         let translation = translate(&pages, &link, selection.budget);
-        let table = table_of(&pages, &translation, place.first_element);
+        let table = translation.table(&pages, &link);
         let at: u32 = self.call("lithify_table", table.len() as u32)?;
         self.memory(at.into(), table.len())?.copy_from_slice(&table);
         match self.call::<_, u32>("lithify_translate", ())? {
@@ -167,24 +166,7 @@ fn pages(profile: &Profile) -> Vec<Page> {
             .iter()
             .map(|block| Block { offset: block.offset, count: block.count })
             .collect(),
+        places: page.places.clone(),
     };
     profile.pages.iter().map(page).collect()
-}
-
-fn table_of(pages: &[Page], translation: &Translation, first_element: u32) -> Vec<u8> {
-    let mut records: Vec<PageRecord> = Vec::new();
-    let by_page = translation.entries.chunk_by(|a, b| a.page == b.page);
-    let mut first = 0;
-    for entries in by_page {
-        let len = entries.len() as u32;
-        records.push(PageRecord { hash: page_hash(&pages[entries[0].page].bytes), first, len });
-        first += len;
-    }
-    records.sort_by_key(|record| record.hash);
-    let entry = |entry: &lithify_translate::Entry| EntryRecord {
-        offset: entry.offset,
-        entry: entry.entry,
-        function: first_element + entry.function,
-    };
-    table::encode(&records, &translation.entries.iter().map(entry).collect::<Vec<_>>())
 }

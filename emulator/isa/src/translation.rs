@@ -5,8 +5,8 @@
 //!
 //! `fn(tlb: i32, page: i64, entry: i32) -> i64`, a member of the emulator module's own table. `tlb` is
 //! the address of the current TLB set, `page` the virtual address of the guest page that holds the
-//! code, `entry` the number of one of the function's entries. The result is the program counter where
-//! execution goes on. On return registers, float registers, flags and budget are those of that program
+//! code, `entry` the number of one of the function's entries, above [`DEPTH_SHIFT`] how many translated
+//! functions wait for its return. The result is the program counter where execution goes on. On return registers, float registers, flags and budget are those of that program
 //! counter, exactly: each guest instruction has either retired or left no trace.
 //!
 //! - Whatever is odd is a *side exit*: the function returns the program counter of the
@@ -16,9 +16,11 @@
 //!   loop heads, the return from a call) only if the budget exceeds the longest way to the next one:
 //!   it never uses the budget up, so where the machine looks up is the interpreter's decision alone.
 //! - *Calls.* A guest call may be a wasm call. The caller compares the result with the return
-//!   address: if they differ, it returns the result to its own caller. Nesting is counted
-//!   in the word at [`Layout::depth`] and ends at [`MAX_DEPTH`], where a call is an exit.
-//! - *Jumps to other pages* may look into the jump cache at [`Layout::jumps`] for a translated target.
+//!   address: if they differ, it returns the result to its own caller. Nesting ends at
+//!   [`MAX_DEPTH`], where a call is an exit.
+//! - *Other pages.* The jump cache at [`Layout::jumps`] knows what a program counter is, the page cache at
+//!   [`Layout::pages`] what content a virtual page has: a function whose page has a certain content may be
+//!   called without further questions. Jumps are tail calls.
 //! - A store hits the TLB only if its page holds no decoded code, so a function never
 //!   changes code. Ops of the architecture ([`OpCode::System`](crate::OpCode::System)) are exits, but for accesses
 //!   to the float flags: neither the address space nor the privilege changes while translated code runs, and what
@@ -58,17 +60,45 @@ pub const fn jump_index(pc: u64) -> usize {
 
 /// Bytes of an entry.
 pub const JUMP_ENTRY_SIZE: usize = 32;
-/// Offset of the `u64` key: the program counter, with the bit at [`Layout::view`] in its lowest.
+/// Offset of the `u64` program counter.
 pub const JUMP_KEY: usize = 0;
-/// Offset of the `u32` that must equal the one at [`Layout::jump_generation`].
-pub const JUMP_GENERATION: usize = 8;
+/// Offset of the `u32` that must equal the one at [`Layout::space`].
+pub const JUMP_SPACE: usize = 8;
 /// Offset of the `u32` table index of the translated function, 0 if there is none.
 pub const JUMP_FUNCTION: usize = 12;
 /// Offset of the `u32` number of its entry.
 pub const JUMP_ENTRY: usize = 16;
 
+/// Entries of the page cache, direct-mapped by [`code_page_index`].
+pub const CODE_PAGE_ENTRIES: usize = 4096;
+/// Bytes of an entry: the page's virtual address, then a `u64` that is [`known_content`].
+pub const CODE_PAGE_ENTRY_SIZE: usize = 16;
+/// Offset of the `u64` that is [`known_content`].
+pub const CODE_PAGE_CONTENT: usize = 8;
+/// How far a virtual page number is shifted before it is folded into itself: the kernel's pages and a
+/// program's have places of their own.
+pub const CODE_PAGE_FOLD: u32 = 12;
+
+/// The place of the page at `va` in the page cache.
+#[must_use]
+#[inline(always)]
+pub const fn code_page_index(va: u64) -> usize {
+    let number = va / PAGE_SIZE as u64;
+    (number ^ number >> CODE_PAGE_FOLD) as usize % CODE_PAGE_ENTRIES
+}
+
+/// What the page cache says of a page whose first entry in the table is number `first`, in the address
+/// space that the word at [`Layout::space`] numbers.
+#[must_use]
+#[inline(always)]
+pub const fn known_content(first: u32, space: u32) -> u64 {
+    (first as u64) << 32 | space as u64
+}
+
 /// Deepest nesting of translated functions: bounds the host's stack.
 pub const MAX_DEPTH: u32 = 200;
+/// Where in a function's parameter the depth begins, above the entry's number.
+pub const DEPTH_SHIFT: u32 = 16;
 
 /// Where the machine keeps what translated functions use: addresses in the emulator's linear memory,
 /// fixed from the freeze on. All are below 32 MiB, so that an access needs no bounds check.
@@ -91,57 +121,32 @@ pub struct Layout {
     /// `u64`: host address of the last load-reserved, `u64::MAX` if there is none. A guest page has
     /// one host page, for ever.
     pub reservation: u32,
-    /// `u32`: translated functions on the host's stack.
-    pub depth: u32,
     /// The jump cache: [`JUMP_ENTRIES`] entries.
     pub jumps: u32,
-    /// `u32`: the generation of valid entries.
-    pub jump_generation: u32,
-    /// `u64`: 0 or 1, which view of the address space is current.
-    pub view: u32,
+    /// The page cache: [`CODE_PAGE_ENTRIES`] entries.
+    pub pages: u32,
+    /// `u32`: which address space and which view of it is current. Entries of both caches that were made
+    /// for another one do not count.
+    pub space: u32,
 }
 
 impl Layout {
     /// Number of words.
-    pub const WORDS: usize = 11;
+    pub const WORDS: usize = 10;
 
     /// As words, in the order of the fields.
     #[must_use]
     pub fn to_words(self) -> [u32; Self::WORDS] {
-        let Self { x, f, budget, fflags, frm, float_ready, reservation, depth, .. } = self;
-        let Self { jumps, jump_generation, view, .. } = self;
-        [x, f, budget, fflags, frm, float_ready, reservation, depth, jumps, jump_generation, view]
+        let Self { x, f, budget, fflags, frm, float_ready, reservation, jumps, pages, space } =
+            self;
+        [x, f, budget, fflags, frm, float_ready, reservation, jumps, pages, space]
     }
 
     /// The inverse of [`to_words`](Self::to_words).
     #[must_use]
     pub fn from_words(words: [u32; Self::WORDS]) -> Self {
-        let [
-            x,
-            f,
-            budget,
-            fflags,
-            frm,
-            float_ready,
-            reservation,
-            depth,
-            jumps,
-            jump_generation,
-            view,
-        ] = words;
-        Self {
-            x,
-            f,
-            budget,
-            fflags,
-            frm,
-            float_ready,
-            reservation,
-            depth,
-            jumps,
-            jump_generation,
-            view,
-        }
+        let [x, f, budget, fflags, frm, float_ready, reservation, jumps, pages, space] = words;
+        Self { x, f, budget, fflags, frm, float_ready, reservation, jumps, pages, space }
     }
 }
 

@@ -6,7 +6,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::mem::offset_of;
 
 use lithify_isa::translation::{
-    JUMP_ENTRIES, JUMP_ENTRY, JUMP_ENTRY_SIZE, JUMP_FUNCTION, JUMP_GENERATION, JUMP_KEY, jump_index,
+    CODE_PAGE_CONTENT, CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY_SIZE, JUMP_ENTRIES, JUMP_ENTRY,
+    JUMP_ENTRY_SIZE, JUMP_FUNCTION, JUMP_KEY, JUMP_SPACE, code_page_index, jump_index,
+    known_content,
 };
 use lithify_isa::{Op, OpCode};
 
@@ -123,9 +125,10 @@ const _: () = assert!(MAX_BLOCK_LEN < u8::MAX as usize, "a step counts them in a
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Jump {
-    /// The program counter, whose lowest bit is always clear, with the view in that bit.
+    /// The program counter.
     key: u64,
-    generation: u32,
+    /// The space for which this holds.
+    space: u32,
     /// The translated function that can be entered there, 0 if there is none.
     function: u32,
     /// Which of its entries.
@@ -138,7 +141,7 @@ pub(crate) struct Jump {
 const _: () = assert!(
     size_of::<Jump>() == JUMP_ENTRY_SIZE
         && offset_of!(Jump, key) == JUMP_KEY
-        && offset_of!(Jump, generation) == JUMP_GENERATION
+        && offset_of!(Jump, space) == JUMP_SPACE
         && offset_of!(Jump, function) == JUMP_FUNCTION
         && offset_of!(Jump, entry) == JUMP_ENTRY,
     "translated code looks here"
@@ -146,12 +149,38 @@ const _: () = assert!(
 
 const NO_JUMP: Jump = Jump {
     key: 0,
-    generation: 0,
+    space: NO_SPACE,
     function: 0,
     entry: 0,
     block: UNRESOLVED,
     steps: std::ptr::null(),
 };
+
+/// What content a virtual page has that holds translated code. Translated code reads it.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct CodePage {
+    /// The page's virtual address.
+    va: u64,
+    /// [`known_content`].
+    content: u64,
+}
+
+const _: () = assert!(
+    size_of::<CodePage>() == CODE_PAGE_ENTRY_SIZE
+        && offset_of!(CodePage, va) == 0
+        && offset_of!(CodePage, content) == CODE_PAGE_CONTENT,
+    "translated code looks here"
+);
+
+const NO_CODE_PAGE: CodePage = CodePage { va: 0, content: NO_SPACE as u64 };
+
+/// No address space has this number.
+const NO_SPACE: u32 = 0;
+/// The bit of a space's number that tells privileged code's view from user code's.
+const VIEW: u32 = 1;
+/// What the number of the next address space is more.
+const NEXT_SPACE: u32 = 2;
 
 /// Fibonacci hashing: keys are addresses of a guest that can only slow down itself.
 #[derive(Debug, Default)]
@@ -197,8 +226,10 @@ pub(crate) struct CodeCache {
     /// Blocks of one instruction that lies on two pages, by the instruction.
     straddles: AddressMap<u64, BlockId>,
     jumps: Box<[Jump]>,
-    generation: u32,
-    view: u64,
+    code_pages: Box<[CodePage]>,
+    space: u32,
+    /// By [`code_page_index`]: virtual pages on which a jump may be remembered.
+    jumped_to: Box<[u64; CODE_PAGE_ENTRIES / 64]>,
     step_count: usize,
 }
 
@@ -213,9 +244,10 @@ impl CodeCache {
             counters: None,
             chunks: Vec::new(),
             jumps: vec![NO_JUMP; JUMP_ENTRIES].into(),
+            code_pages: vec![NO_CODE_PAGE; CODE_PAGE_ENTRIES].into(),
+            jumped_to: Box::new([0; CODE_PAGE_ENTRIES / 64]),
             straddles: AddressMap::default(),
-            generation: 1,
-            view: 0,
+            space: NEXT_SPACE,
             step_count: 0,
         };
         cache.reset_blocks();
@@ -232,7 +264,7 @@ impl CodeCache {
     #[inline(always)]
     pub(crate) fn steps(&self, id: BlockId) -> *const Step {
         // SAFETY: ids come from `insert`, the vector only shrinks in `flush`, and `flush` leaves
-        // no id behind: the jump cache's generation moves on and links die with their blocks.
+        // no id behind: the jump cache's space moves on and links die with their blocks.
         unsafe { *self.blocks.get_unchecked(id as usize) }
     }
 
@@ -240,24 +272,41 @@ impl CodeCache {
     #[inline(always)]
     pub(crate) fn jump(&self, pc: u64) -> Option<&Jump> {
         let jump = &self.jumps[jump_index(pc)];
-        let hit = jump.key == pc | self.view && jump.generation == self.generation;
+        let hit = jump.key == pc && jump.space == self.space;
         hit.then_some(jump)
     }
 
-    /// Remembers that `pc` is `block` in this address space.
-    pub(crate) fn remember_jump(&mut self, pc: u64, block: BlockId) {
-        let (key, steps) = (pc | self.view, self.steps(block));
+    /// Remembers that `pc` is `block`, on RAM page `page`, in this address space.
+    pub(crate) fn remember_jump(&mut self, pc: u64, page: usize, block: BlockId) {
+        let (key, space, steps) = (pc, self.space, self.steps(block));
         // SAFETY: a block has a first step.
         let first = unsafe { &*steps };
         let translated = first.code == Code::Translated;
         let (function, entry) = if translated { first.operands() } else { (0, 0) };
-        self.jumps[jump_index(pc)] =
-            Jump { key, generation: self.generation, function, entry, block, steps };
+        self.jumps[jump_index(pc)] = Jump { key, space, function, entry, block, steps };
+        // A block may be one instruction that goes on on the next page.
+        for va in [pc, pc.wrapping_add(2)] {
+            let at = code_page_index(va);
+            self.jumped_to[at / 64] |= 1 << (at % 64);
+        }
+        self.remember_page(pc, page);
     }
 
-    /// Addresses of the jump cache, of its generation and of the view.
+    fn remember_page(&mut self, pc: u64, page: usize) {
+        let va = pc - pc % PAGE_SIZE as u64;
+        let Some(page) = self.pages.get(&page) else { return };
+        if let Some(first) = page.first_entry() {
+            let content = known_content(first, self.space);
+            self.code_pages[code_page_index(va)] = CodePage { va, content };
+        }
+        if let Some(counters) = &mut self.counters {
+            counters.place(page.content(), va);
+        }
+    }
+
+    /// Addresses of the jump cache, of the page cache and of the number of the address space.
     pub(crate) fn layout(&self) -> (u32, u32, u32) {
-        (address(&*self.jumps), address(&self.generation), address(&self.view))
+        (address(&*self.jumps), address(&*self.code_pages), address(&self.space))
     }
 
     /// Looks up translated code in `table` from now on; what is decoded is dropped.
@@ -288,15 +337,25 @@ impl CodeCache {
 
     /// Keeps the jumps of privileged code and of user code apart.
     pub(crate) fn select(&mut self, privileged: bool) {
-        self.view = u64::from(privileged);
+        self.space = self.space & !VIEW | u32::from(privileged);
     }
 
     /// Forgets what virtual addresses mean.
     pub(crate) fn forget_jumps(&mut self) {
-        self.generation = self.generation.wrapping_add(1);
-        if self.generation == 0 {
+        self.jumped_to.fill(0);
+        self.space = self.space.wrapping_add(NEXT_SPACE);
+        if self.space & !VIEW == NO_SPACE {
             self.jumps.fill(NO_JUMP);
-            self.generation = 1;
+            self.code_pages.fill(NO_CODE_PAGE);
+            self.space |= NEXT_SPACE;
+        }
+    }
+
+    /// Forgets what addresses on the page of `va` mean.
+    pub(crate) fn forget_jumps_to(&mut self, va: u64) {
+        let at = code_page_index(va);
+        if self.jumped_to[at / 64] & 1 << (at % 64) != 0 {
+            self.forget_jumps();
         }
     }
 

@@ -97,8 +97,6 @@ pub(crate) struct Core<A: Arch> {
     pause: Option<Pause>,
     /// How to call translated code, if there is any.
     call: Option<Call>,
-    /// Translated functions on the host's stack.
-    depth: u32,
     /// What translated code has done.
     pub(crate) translated: Translated,
 }
@@ -129,14 +127,13 @@ impl<A: Arch> Core<A> {
             limit: 0,
             pause: None,
             call: None,
-            depth: 0,
             translated: Translated::default(),
         }
     }
 
     /// Where translated code finds what it uses.
     pub(crate) fn layout(&self) -> Layout {
-        let (jumps, jump_generation, view) = self.code.layout();
+        let (jumps, pages, space) = self.code.layout();
         Layout {
             x: address(&self.x),
             f: address(&self.f),
@@ -145,10 +142,9 @@ impl<A: Arch> Core<A> {
             frm: address(&self.frm),
             float_ready: address(&self.float_ready),
             reservation: address(&self.reservation),
-            depth: address(&self.depth),
             jumps,
-            jump_generation,
-            view,
+            pages,
+            space,
         }
     }
 
@@ -249,7 +245,8 @@ impl<A: Arch> Core<A> {
             Some(block) => block,
             None => self.decode(pc, address)?,
         };
-        self.code.remember_jump(pc, block);
+        let page = self.ram.page_index(address).ok_or(A::access_fault(pc, Access::Execute))?;
+        self.code.remember_jump(pc, page, block);
         Ok(block)
     }
 

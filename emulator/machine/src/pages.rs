@@ -93,6 +93,16 @@ impl Page {
     pub(crate) fn block_addresses(&self, page: u64) -> impl Iterator<Item = u64> + '_ {
         self.blocks.iter().map(move |offset| page + u64::from(*offset))
     }
+
+    /// Number of its first entry in the table, if it has translated code.
+    pub(crate) fn first_entry(&self) -> Option<u32> {
+        (!self.entries.is_empty()).then_some(self.entries.start as u32)
+    }
+
+    /// Number of its content among those that are counted.
+    pub(crate) fn content(&self) -> u32 {
+        self.content
+    }
 }
 
 /// A page as the decoder sees it.

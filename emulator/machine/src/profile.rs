@@ -8,6 +8,10 @@ use crate::arena::PAGE_SIZE;
 /// make the profile grow without bound.
 const MAX_CONTENTS: usize = 16384;
 
+/// Virtual pages that are noted for a content: enough for some of each two neighbours to be of one address
+/// space.
+const MAX_PLACES: usize = 16;
+
 /// A page's content, and how often its blocks were executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageCounts {
@@ -16,6 +20,8 @@ pub struct PageCounts {
     /// Byte offset of each block in the page and how often it was entered, by offset. A block
     /// ends at its first branch or jump, or where the next one starts.
     pub blocks: Vec<(u16, u64)>,
+    /// Virtual addresses at which it was executed, the first ones.
+    pub places: Vec<u64>,
 }
 
 /// All counts.
@@ -25,6 +31,8 @@ pub(crate) struct Counters {
     /// The counter of each block: content and offset.
     blocks: BTreeMap<(u32, u16), u32>,
     counts: Vec<u64>,
+    /// Virtual addresses of each content.
+    places: BTreeMap<u32, Vec<u64>>,
 }
 
 /// A page that is not counted, since there are too many.
@@ -56,6 +64,14 @@ impl Counters {
         Some(counter)
     }
 
+    /// `content` is at the virtual address `va`.
+    pub(crate) fn place(&mut self, content: u32, va: u64) {
+        let places = self.places.entry(content).or_default();
+        if places.len() < MAX_PLACES && !places.contains(&va) {
+            places.push(va);
+        }
+    }
+
     /// The block of `counter` is executed.
     #[inline]
     pub(crate) fn count(&mut self, counter: u32) {
@@ -70,7 +86,11 @@ impl Counters {
         };
         let contents = self.contents.iter();
         contents
-            .map(|(bytes, content)| PageCounts { bytes: bytes.clone(), blocks: blocks(*content) })
+            .map(|(bytes, content)| PageCounts {
+                bytes: bytes.clone(),
+                blocks: blocks(*content),
+                places: self.places.get(content).cloned().unwrap_or_default(),
+            })
             .collect()
     }
 }

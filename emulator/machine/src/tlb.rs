@@ -80,6 +80,14 @@ pub(crate) struct Tlb {
     filled: u32,
 }
 
+/// What a flush has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    All,
+    /// One page, in every set.
+    Page,
+}
+
 const NO_SUPERPAGES: [Range<u64>; 2] = [0..0, 0..0];
 
 /// Made where they are: the stack has no room for them.
@@ -198,9 +206,10 @@ impl Tlb {
 
     /// Forgets the page of `va` in every set; everything, where the page may be part of a
     /// superpage.
-    pub(crate) fn flush_page(&mut self, va: u64) {
+    pub(crate) fn flush_page(&mut self, va: u64) -> Flushed {
         if self.superpages[half(va)].contains(&va) {
-            return self.flush();
+            self.flush();
+            return Flushed::All;
         }
         for table in 0..SETS * SET / ENTRIES {
             let at = table * ENTRIES + Self::slot(va);
@@ -208,6 +217,7 @@ impl Tlb {
                 self.entries[at] = EMPTY;
             }
         }
+        Flushed::Page
     }
 
     /// Entries for stores that may hold something.

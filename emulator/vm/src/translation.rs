@@ -92,6 +92,7 @@ fn encode(counts: Vec<PageCounts>) -> Vec<u8> {
     let page = |page: PageCounts| PageProfile {
         bytes: page.bytes,
         blocks: page.blocks.into_iter().map(block).collect(),
+        places: page.places,
     };
     Profile { pages: counts.into_iter().map(page).collect() }.encode()
 }

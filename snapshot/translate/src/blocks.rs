@@ -34,6 +34,11 @@ impl End {
     pub(crate) fn is_computed_jump(&self) -> bool {
         matches!(self, Self::JumpRegister { op } if op.rd == SINK && !is_link(op.rs1))
     }
+
+    /// Whether this is a return.
+    pub(crate) fn is_return(&self) -> bool {
+        matches!(self, Self::JumpRegister { op } if op.rd == SINK && is_link(op.rs1))
+    }
 }
 
 /// Instructions that are executed one after the other.
@@ -64,6 +69,15 @@ impl BasicBlock {
             End::JumpRegister { .. } | End::Exit { .. } => (None, None),
         };
         a.into_iter().chain(b)
+    }
+
+    /// Where execution may go on at a known place.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = Offset> {
+        let called = match self.last {
+            End::Call { target, .. } => Some(target),
+            _ => None,
+        };
+        self.successors().chain(called)
     }
 }
 

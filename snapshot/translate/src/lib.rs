@@ -4,7 +4,8 @@
 //! page: basic blocks are found from the offsets that the profile names (`blocks`), the hottest of all
 //! pages are chosen up to a budget (`select`), those that reach each other without a call become a
 //! region (`region`), and each region one wasm function, whose control flow is structured by the
-//! dominator tree (`graph`, `emit`).
+//! dominator tree (`graph`, `emit`). Where the profile has seen which pages are next to each other
+//! (`neighbours`), functions of one call those of another directly.
 //!
 //! Invariants:
 //! - Same pages and same profile, same bytes.
@@ -17,12 +18,14 @@ mod emit;
 mod flags;
 mod graph;
 mod loops;
+mod neighbours;
 mod region;
 mod select;
 mod tight;
 mod transfer;
 
-use lithify_isa::translation::{Layout, PAGE_SIZE};
+use lithify_isa::translation::table::{EntryRecord, PageRecord, encode};
+use lithify_isa::translation::{Layout, PAGE_SIZE, page_hash};
 
 /// One guest page with what the profile says of it.
 #[derive(Debug, Clone)]
@@ -31,6 +34,8 @@ pub struct Page {
     pub bytes: Box<[u8; PAGE_SIZE]>,
     /// What was executed in it.
     pub blocks: Vec<Block>,
+    /// Virtual addresses at which it was, some of them.
+    pub places: Vec<u64>,
 }
 
 /// A run of instructions that a profile counted.
@@ -86,7 +91,7 @@ pub struct Code {
 pub struct Translation {
     /// Bodies of functions, locals included, without the size in front. All of the one type.
     pub functions: Vec<Vec<u8>>,
-    /// Sorted by page and offset.
+    /// Sorted by page and offset. The number of a page's first one stands for its content.
     pub entries: Vec<Entry>,
     /// The guest code that they are of.
     pub code: Vec<Code>,
@@ -98,6 +103,27 @@ pub struct Translation {
     pub counted: u64,
     /// Those of them that are translated.
     pub covered: u64,
+}
+
+impl Translation {
+    /// The table by which the machine finds the entries, for the `pages` and the `link` of the translation.
+    #[must_use]
+    pub fn table(&self, pages: &[Page], link: &Link) -> Vec<u8> {
+        let mut records: Vec<PageRecord> = Vec::new();
+        let mut first = 0;
+        for entries in self.entries.chunk_by(|a, b| a.page == b.page) {
+            let len = entries.len() as u32;
+            records.push(PageRecord { hash: page_hash(&pages[entries[0].page].bytes), first, len });
+            first += len;
+        }
+        records.sort_by_key(|record| record.hash);
+        let entry = |entry: &Entry| EntryRecord {
+            offset: entry.offset,
+            entry: entry.entry,
+            function: link.first_element + entry.function,
+        };
+        encode(&records, &self.entries.iter().map(entry).collect::<Vec<_>>())
+    }
 }
 
 /// Executed instructions.
@@ -118,16 +144,17 @@ pub fn translate(pages: &[Page], link: &Link, budget: usize) -> Translation {
         covered: executed(&chosen),
         ..Translation::default()
     };
-    for (number, blocks) in chosen.iter().enumerate() {
+    let program = region::Program::new(pages, &chosen, translation.functions.len() as u32);
+    for (number, (blocks, code)) in chosen.iter().zip(&program.pages).enumerate() {
         translation.guest_bytes += blocks.iter().map(blocks::BasicBlock::bytes).sum::<usize>();
         translation.instructions += blocks.iter().map(|block| block.len as usize).sum::<usize>();
-        let code =
+        let piece =
             |block: &blocks::BasicBlock| Code { page: number, start: block.start, end: block.end };
-        translation.code.extend(blocks.iter().map(code));
-        let first = translation.functions.len() as u32;
-        let code = region::PageCode::new(blocks, first);
+        translation.code.extend(blocks.iter().map(piece));
         translation.entries.extend(code.entries(number));
-        translation.functions.extend(code.regions.iter().map(|r| emit::function(&code, r, link)));
+        let functions =
+            code.regions.iter().map(|region| emit::function(&program, code, region, link));
+        translation.functions.extend(functions);
     }
     translation
 }

@@ -8,14 +8,93 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lithify_isa::translation::PAGE_SIZE;
+
 use crate::blocks::{BasicBlock, End, Offset};
 use crate::effects::Set;
 use crate::graph::{Flow, Node};
-use crate::{Entry, loops};
+use crate::neighbours::Neighbours;
+use crate::{Entry, Page, loops};
+
+/// All pages.
+#[derive(Debug)]
+pub(crate) struct Program<'a> {
+    pub(crate) pages: Vec<PageCode<'a>>,
+    neighbours: Neighbours<'a>,
+    /// What stands for the content of each page: the number of its first entry.
+    contents: Vec<u32>,
+}
+
+/// A door on another page.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Remote {
+    /// From the one page to the other, in bytes.
+    pub(crate) distance: i64,
+    /// What stands for the other's content.
+    pub(crate) content: u32,
+    pub(crate) function: u32,
+    pub(crate) door: u32,
+}
+
+/// Pages from the one with offset 0, and the offset there.
+const fn split(offset: Offset) -> (i32, u16) {
+    let size = PAGE_SIZE as Offset;
+    (offset.div_euclid(size), offset.rem_euclid(size) as u16)
+}
+
+fn starts_at(blocks: &[BasicBlock], start: u16) -> bool {
+    blocks.binary_search_by_key(&start, |block| block.start).is_ok()
+}
+
+impl<'a> Program<'a> {
+    /// `first` is the number of the function that the first region becomes.
+    pub(crate) fn new(pages: &'a [Page], blocks: &'a [Vec<BasicBlock>], mut first: u32) -> Self {
+        let neighbours = Neighbours::new(pages);
+        let entered = entered(blocks, &neighbours);
+        let (mut codes, mut contents, mut entries) = (Vec::new(), Vec::new(), 0);
+        for (number, (blocks, entered)) in blocks.iter().zip(&entered).enumerate() {
+            let code = PageCode::new(number, blocks, first, entered);
+            contents.push(entries);
+            entries += code.entries(number).count() as u32;
+            first += code.regions.len() as u32;
+            codes.push(code);
+        }
+        Self { pages: codes, neighbours, contents }
+    }
+
+    /// The door to which `target` leads from page `from`, on another page.
+    pub(crate) fn remote(&self, from: usize, target: Offset) -> Option<Remote> {
+        let (distance, offset) = split(target);
+        let door = |page: usize| self.pages[page].door(offset.into());
+        let page = self.neighbours.find(from, distance, |page| door(page).is_some())?;
+        let (function, door) = door(page)?;
+        let distance = i64::from(distance) * PAGE_SIZE as i64;
+        Some(Remote { distance, content: self.contents[page], function, door })
+    }
+}
+
+/// For each page the offsets to which others lead.
+fn entered(blocks: &[Vec<BasicBlock>], neighbours: &Neighbours<'_>) -> Vec<BTreeSet<Offset>> {
+    let mut entered = vec![BTreeSet::new(); blocks.len()];
+    for (number, of_page) in blocks.iter().enumerate() {
+        for target in of_page.iter().flat_map(BasicBlock::targets) {
+            let (distance, offset) = split(target);
+            let wanted = |page: usize| starts_at(&blocks[page], offset);
+            if distance != 0
+                && let Some(page) = neighbours.find(number, distance, wanted)
+            {
+                entered[page].insert(offset.into());
+            }
+        }
+    }
+    entered
+}
 
 /// A page's blocks and the functions they become.
 #[derive(Debug)]
 pub(crate) struct PageCode<'a> {
+    /// Its place among all.
+    pub(crate) number: usize,
     pub(crate) blocks: &'a [BasicBlock],
     pub(crate) regions: Vec<Region>,
     /// Number of the first region's function.
@@ -43,10 +122,15 @@ pub(crate) struct Region {
 
 impl<'a> PageCode<'a> {
     /// `first` is the number of the function that the first region becomes.
-    pub(crate) fn new(blocks: &'a [BasicBlock], first: u32) -> Self {
+    fn new(
+        number: usize,
+        blocks: &'a [BasicBlock],
+        first: u32,
+        entered: &BTreeSet<Offset>,
+    ) -> Self {
         let index: BTreeMap<Offset, usize> =
             blocks.iter().enumerate().map(|(at, block)| (block.start.into(), at)).collect();
-        let called = called(blocks);
+        let called = &(&called(blocks) | entered) | &entered_otherwise(blocks, &index);
         let regions: Vec<_> = components(blocks, &index)
             .into_iter()
             .map(|members| Region::new(blocks, members, &called))
@@ -57,7 +141,7 @@ impl<'a> PageCode<'a> {
                 places.insert(blocks[member].start, (number, at + 1));
             }
         }
-        Self { blocks, regions, first, places }
+        Self { number, blocks, regions, first, places }
     }
 
     /// The node of `region` that starts at `offset`.
@@ -95,6 +179,20 @@ fn called(blocks: &[BasicBlock]) -> BTreeSet<Offset> {
         _ => None,
     };
     blocks.iter().filter_map(target).collect()
+}
+
+/// Blocks that were executed more often than all that lead to them.
+fn entered_otherwise(blocks: &[BasicBlock], index: &BTreeMap<Offset, usize>) -> BTreeSet<Offset> {
+    let mut known = vec![0u64; blocks.len()];
+    for block in blocks {
+        for to in block.successors().filter_map(|offset| index.get(&offset)) {
+            known[*to] = known[*to].saturating_add(block.count);
+        }
+    }
+    // A few more are those that went on there behind an exception.
+    let more = |(block, known): &(&BasicBlock, u64)| block.count > known.saturating_add(known / 8);
+    let more = blocks.iter().zip(known).filter(more);
+    more.map(|(block, _)| block.start.into()).collect()
 }
 
 /// Groups of blocks that are connected, each sorted, the groups by their first block.

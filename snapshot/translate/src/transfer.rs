@@ -1,13 +1,12 @@
-//! The one function that is not guest code: it goes on at a program counter until execution gets
-//! back to a return address.
+//! The one function that is not guest code: it goes on at a program counter.
 //!
-//! Its parameters are the address of the TLB set, the program counter and the low half of the return
-//! address; the caller compares all of it. While the jump cache knows a translated function for the
-//! program counter it calls that.
+//! Its parameters are the address of the TLB set, the program counter and the depth, in its place above an
+//! entry's number. If the jump cache knows a translated function for the program counter it goes on there;
+//! else it returns the program counter.
 
 use lithify_isa::translation::{
-    JUMP_ENTRIES, JUMP_ENTRY, JUMP_ENTRY_SIZE, JUMP_FOLD, JUMP_FUNCTION, JUMP_GENERATION, JUMP_KEY,
-    Layout, MAX_DEPTH, PAGE_SIZE,
+    JUMP_ENTRIES, JUMP_ENTRY, JUMP_ENTRY_SIZE, JUMP_FOLD, JUMP_FUNCTION, JUMP_KEY, JUMP_SPACE,
+    Layout, PAGE_SIZE,
 };
 use wasm_encoder::{BlockType, Function, InstructionSink, MemArg, ValType};
 
@@ -15,11 +14,9 @@ use crate::Link;
 
 const TLB: u32 = 0;
 const PC: u32 = 1;
-const BACK: u32 = 2;
+const DEPTH: u32 = 2;
 const SLOT: u32 = 3;
 const CALLEE: u32 = 4;
-const DEPTH: u32 = 5;
-const RESULT: u32 = 6;
 
 /// Number of this function among the appended ones.
 pub(crate) const NUMBER: u32 = 0;
@@ -45,28 +42,17 @@ pub(crate) const fn jump(layout: &Layout, field: usize) -> MemArg {
 
 pub(crate) fn function(link: &Link) -> Vec<u8> {
     let layout = &link.layout;
-    let mut function = Function::new([(3, ValType::I32), (1, ValType::I64)]);
+    let mut function = Function::new([(2, ValType::I32)]);
     let mut w = function.instructions();
-    w.i32_const(0).i32_load(at(layout.depth, 2)).local_tee(DEPTH);
-    w.i32_const(MAX_DEPTH as i32).i32_ge_u();
-    w.if_(BlockType::Empty).local_get(PC).return_().end();
-    w.i32_const(0).local_get(DEPTH).i32_const(1).i32_add().i32_store(at(layout.depth, 2));
-    w.block(BlockType::Empty).loop_(BlockType::Empty);
+    w.block(BlockType::Empty);
     slot(&mut w, PC);
-    w.local_tee(SLOT);
-    w.i64_load(jump(layout, JUMP_KEY));
-    w.local_get(PC).i32_const(0).i64_load(at(layout.view, 3)).i64_or().i64_ne().br_if(1);
-    w.local_get(SLOT).i32_load(jump(layout, JUMP_GENERATION));
-    w.i32_const(0).i32_load(at(layout.jump_generation, 2)).i32_ne().br_if(1);
-    w.local_get(SLOT).i32_load(jump(layout, JUMP_FUNCTION)).local_tee(CALLEE).i32_eqz().br_if(1);
+    w.local_tee(SLOT).i64_load(jump(layout, JUMP_KEY)).local_get(PC).i64_ne().br_if(0);
+    w.local_get(SLOT).i32_load(jump(layout, JUMP_SPACE));
+    w.i32_const(0).i32_load(at(layout.space, 2)).i32_ne().br_if(0);
+    w.local_get(SLOT).i32_load(jump(layout, JUMP_FUNCTION)).local_tee(CALLEE).i32_eqz().br_if(0);
     w.local_get(TLB).local_get(PC).i64_const(-(PAGE_SIZE as i64)).i64_and();
-    w.local_get(SLOT).i32_load(jump(layout, JUMP_ENTRY));
-    w.local_get(CALLEE).call_indirect(link.table, link.function_type).local_set(RESULT);
-    // Without progress the interpreter must have a go.
-    w.local_get(PC).local_get(RESULT).local_tee(PC).i64_eq().br_if(1);
-    w.local_get(PC).i32_wrap_i64().local_get(BACK).i32_ne().br_if(0);
-    w.end().end();
-    w.i32_const(0).local_get(DEPTH).i32_store(at(layout.depth, 2));
-    w.local_get(PC).end();
+    w.local_get(SLOT).i32_load(jump(layout, JUMP_ENTRY)).local_get(DEPTH).i32_or();
+    w.local_get(CALLEE).return_call_indirect(link.table, link.function_type);
+    w.end().local_get(PC).end();
     function.into_raw_body()
 }

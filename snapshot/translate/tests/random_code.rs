@@ -22,7 +22,7 @@ use lithify_isa::translation::PAGE_SIZE;
 use lithify_machine::bare::{BASE, Hart, State};
 use lithify_translate::{Block, Page, translate};
 use random::Random;
-use support::engine::{Translated, encode_table};
+use support::engine::Translated;
 
 const INSTRUCTIONS: u64 = 1_000_000;
 const ALL_INSTRUCTIONS: u64 = 100_000_000;
@@ -94,7 +94,7 @@ impl Program {
             .map(|chunk| {
                 let mut bytes = Box::new([0; PAGE_SIZE]);
                 bytes[..chunk.len()].copy_from_slice(chunk);
-                Page { bytes, blocks: Vec::new() }
+                Page { bytes, blocks: Vec::new(), places: Vec::new() }
             })
             .collect();
         let entries: Vec<u64> = self.sequences.iter().map(|(at, _)| *at).collect();
@@ -224,7 +224,7 @@ fn batch(seed: u64) -> (u64, u64) {
     let translation = translate(&pages, &support::LINK, usize::MAX);
     let executor = Translated::new(&translation, &program.code_pages(), &DATA, missing, seed);
     let (mut ours, mut oracle) = (hart(&program), hart(&program));
-    ours.translate(&encode_table(&pages, &translation), Box::new(executor));
+    ours.translate(&translation.table(&pages, &support::LINK), Box::new(executor));
     let mut executed = 0;
     for (at, sequence) in &program.sequences {
         executed += compare(&mut ours, &mut oracle, (*at, sequence), &mut random, seed);

@@ -15,14 +15,14 @@ use lithify_isa::translation::PAGE_SIZE;
 use lithify_machine::bare::{BASE, Hart, State};
 use lithify_translate::{Block, Page, translate};
 use random::Random;
-use support::engine::{Translated, encode_table};
+use support::engine::Translated;
 
 const PROGRAMS: u64 = 40;
 const ALL_PROGRAMS: u64 = 2000;
 const INSTRUCTIONS: u64 = 20_000;
 const SEED: u64 = 0x5eed_f100_0000_0001;
 
-const CODE_PAGES: usize = 2;
+const CODE_PAGES: usize = 3;
 /// Two pages, on whose border the pointers are.
 const DATA: [usize; 2] = [CODE_PAGES, CODE_PAGES + 1];
 const MIDDLE: u64 = BASE + (DATA[1] * PAGE_SIZE) as u64;
@@ -151,7 +151,19 @@ impl Program {
         let (pages, _) = self.code.as_chunks::<PAGE_SIZE>();
         let mut pages: Vec<_> = pages
             .iter()
-            .map(|bytes| Page { bytes: Box::new(*bytes), blocks: Vec::new() })
+            .enumerate()
+            .map(|(number, bytes)| {
+                // Some are where they are, some somewhere else as well, of some nothing is known.
+                let at = |place: usize| BASE + (place * PAGE_SIZE) as u64;
+                let mut places = vec![at(number)];
+                if random.one_in(4) {
+                    places.clear();
+                }
+                if random.one_in(4) {
+                    places.push(at(random.below(CODE_PAGES as u64) as usize));
+                }
+                Page { bytes: Box::new(*bytes), blocks: Vec::new(), places }
+            })
             .collect();
         let every: Vec<u64> = (BASE..).step_by(4).take(self.code.len() / 4).collect();
         for at in every {
@@ -200,10 +212,10 @@ fn compare(seed: u64) -> (u64, u64) {
     let (drop, missing) = (*random.pick(&[0, 0, 8, 3]), *random.pick(&[0, 50, 4]));
     let pages = program.pages(&mut random, drop);
     let translation = translate(&pages, &support::LINK, usize::MAX);
-    let executor = Translated::new(&translation, &[0, 1], &DATA, missing, seed);
+    let executor = Translated::new(&translation, &[0, 1, 2], &DATA, missing, seed);
     let start = random.next();
     let [mut ours, mut oracle] = [(); 2].map(|()| program.hart(&mut Random::new(start)));
-    ours.translate(&encode_table(&pages, &translation), Box::new(executor));
+    ours.translate(&translation.table(&pages, &support::LINK), Box::new(executor));
     let most = *random.pick(&[50, 1000, 5000]);
     let mut executed = 0;
     while executed < INSTRUCTIONS {

@@ -36,7 +36,8 @@ fn page(random: &mut Random) -> Page {
             count: random.next() >> 40,
         })
         .collect();
-    Page { bytes: bytes.try_into().expect("cut to a page"), blocks }
+    let places = (0..3).map(|_| random.below(6) * PAGE_SIZE as u64).collect();
+    Page { bytes: bytes.try_into().expect("cut to a page"), blocks, places }
 }
 
 #[test]

@@ -7,11 +7,22 @@ use super::{Emitter, Label, Path, exit_code, field, local};
 use crate::blocks::{BasicBlock, End, Offset};
 use crate::effects::Set;
 use crate::graph::Node;
+use crate::region::Remote;
 use crate::transfer;
 
 use lithify_isa::translation::{
-    JUMP_ENTRY, JUMP_FUNCTION, JUMP_GENERATION, JUMP_KEY, MAX_DEPTH, PAGE_SIZE,
+    CODE_PAGE_CONTENT, CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY_SIZE, CODE_PAGE_FOLD, DEPTH_SHIFT,
+    JUMP_ENTRY, JUMP_FUNCTION, JUMP_KEY, JUMP_SPACE, MAX_DEPTH, PAGE_SIZE, known_content,
 };
+
+/// From a page's address to the offset of its entry in the page cache, but for the fold.
+const CODE_PAGE_SHIFT: u32 = PAGE_SIZE.trailing_zeros() - CODE_PAGE_ENTRY_SIZE.trailing_zeros();
+const CODE_PAGE_MASK: i32 = ((CODE_PAGE_ENTRIES - 1) * CODE_PAGE_ENTRY_SIZE) as i32;
+
+/// What a call adds to the depth.
+const ONE_DEEPER: i32 = 1 << DEPTH_SHIFT;
+/// The depth at which calls are exits.
+const DEEPEST: i32 = (MAX_DEPTH << DEPTH_SHIFT) as i32;
 
 /// How an edge is taken.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +35,19 @@ enum Edge {
     Dispatch(u32),
     /// Out of the function.
     Exit(Offset),
+}
+
+/// What is at a place outside the function.
+#[derive(Debug, Clone, Copy)]
+enum Outside {
+    /// Another function of the page.
+    Near { function: u32, door: u32 },
+    /// A function of a page that may be there.
+    Remote(Remote),
+    /// Another page, of which the profile knows nothing.
+    Unknown,
+    /// Nothing that is translated.
+    Interpreted,
 }
 
 impl Emitter<'_> {
@@ -51,12 +75,13 @@ impl Emitter<'_> {
                 self.retire(block.len);
                 self.take_target(&op);
                 self.leave_return_address(&op);
-                if self.page.node(self.region, back).is_some() {
-                    self.transfer_to_result(back);
-                    self.come_back(node, back);
-                } else {
-                    self.leave();
-                }
+                self.flush();
+                self.w().local_get(local::DEPTH).i32_const(DEEPEST).i32_ge_u();
+                let out = self.distance(Label::Out);
+                self.w().br_if(out);
+                self.store_budget();
+                self.call_result();
+                self.come_back(node, back);
             }
             End::JumpRegister { op } => {
                 self.retire(block.len);
@@ -65,7 +90,10 @@ impl Emitter<'_> {
                 if self.region.dispatches && block.last.is_computed_jump() {
                     self.jump_inside();
                 }
-                self.leave();
+                self.flush();
+                let label = if block.last.is_return() { Label::Return } else { Label::Onward };
+                let distance = self.distance(label);
+                self.w().br(distance);
             }
             End::Exit { at } => self.exit(at, block.len),
         }
@@ -95,13 +123,6 @@ impl Emitter<'_> {
         w.i64_const(-2).i64_and().local_set(local::RESULT);
     }
 
-    /// Leaves for the program counter in [`local::RESULT`].
-    fn leave(&mut self) {
-        self.flush();
-        let out = self.distance(Label::Leave);
-        self.w().br(out);
-    }
-
     /// Goes on in this function if the jump cache knows the program counter in [`local::RESULT`] as a
     /// door of it.
     fn jump_inside(&mut self) {
@@ -120,9 +141,9 @@ impl Emitter<'_> {
             .i32_ne()
             .br_if(0);
         w.local_get(SLOT).i64_load(transfer::jump(layout, JUMP_KEY));
-        w.local_get(RESULT).i32_const(0).i64_load(field(layout.view, 3)).i64_or().i64_ne().br_if(0);
-        w.local_get(SLOT).i32_load(transfer::jump(layout, JUMP_GENERATION));
-        w.i32_const(0).i32_load(field(layout.jump_generation, 2)).i32_ne().br_if(0);
+        w.local_get(RESULT).i64_ne().br_if(0);
+        w.local_get(SLOT).i32_load(transfer::jump(layout, JUMP_SPACE));
+        w.i32_const(0).i32_load(field(layout.space, 2)).i32_ne().br_if(0);
         // The same function on another page that looks the same does not count.
         w.local_get(RESULT).local_get(local::PAGE).i64_sub();
         w.i64_const(PAGE_SIZE as i64).i64_ge_u().br_if(0);
@@ -131,9 +152,13 @@ impl Emitter<'_> {
         self.close();
     }
 
-    /// Whether another function may begin at `target`.
-    fn may_be_translated(&self, target: Offset) -> bool {
-        !(0..PAGE_SIZE as Offset).contains(&target) || self.page.door(target).is_some()
+    fn outside(&self, target: Offset) -> Outside {
+        if (0..PAGE_SIZE as Offset).contains(&target) {
+            let door = self.page.door(target);
+            return door
+                .map_or(Outside::Interpreted, |(function, door)| Outside::Near { function, door });
+        }
+        self.program.remote(self.page.number, target).map_or(Outside::Unknown, Outside::Remote)
     }
 
     fn edge(&self, from: Node, target: Offset) -> Edge {
@@ -181,10 +206,10 @@ impl Emitter<'_> {
                 self.w().i32_const(door as i32).local_set(local::DOOR);
                 Some(Label::Dispatch)
             }
-            Edge::Exit(at) if self.may_be_translated(at) => {
+            Edge::Exit(at) if matches!(self.outside(at), Outside::Unknown) => {
                 self.push_pc(at.into());
                 self.w().local_set(local::RESULT);
-                Some(Label::Leave)
+                Some(Label::Onward)
             }
             Edge::Exit(at) => {
                 self.w().i64_const(exit_code(at, 0)).local_set(local::EXIT);
@@ -194,6 +219,9 @@ impl Emitter<'_> {
     }
 
     fn go(&mut self, from: Node, edge: Edge) {
+        if let Edge::Exit(at) = edge {
+            return self.jump_out(at);
+        }
         match (edge, self.prepare(from, edge)) {
             (Edge::Inline(node), _) => self.tree(node),
             (_, Some(label)) => {
@@ -231,6 +259,66 @@ impl Emitter<'_> {
         }
     }
 
+    /// Goes on outside the function, by a tail call if something may be there.
+    fn jump_out(&mut self, at: Offset) {
+        use local::{DEPTH, PAGE, TLB};
+        match self.outside(at) {
+            Outside::Near { function, door } => {
+                self.flush();
+                self.store_budget();
+                let index = self.link.first_function + function;
+                let mut w = self.w();
+                w.local_get(TLB).local_get(PAGE).local_get(DEPTH).i32_const(door as i32).i32_or();
+                w.return_call(index);
+            }
+            Outside::Remote(remote) => {
+                self.flush();
+                self.open(Label::Arm);
+                self.ask_for_page(&remote);
+                self.store_budget();
+                let index = self.link.first_function + remote.function;
+                let door = remote.door as i32;
+                let mut w = self.w();
+                w.local_get(TLB)
+                    .local_get(local::ADDRESS)
+                    .local_get(DEPTH)
+                    .i32_const(door)
+                    .i32_or();
+                w.return_call(index);
+                self.close();
+                self.go_onward(at);
+            }
+            Outside::Unknown => {
+                self.flush();
+                self.go_onward(at);
+            }
+            Outside::Interpreted => self.exit(at, 0),
+        }
+    }
+
+    fn go_onward(&mut self, at: Offset) {
+        self.push_pc(at.into());
+        let onward = self.distance(Label::Onward);
+        self.w().local_set(local::RESULT).br(onward);
+    }
+
+    /// Leaves what is innermost unless the other page is what it was in the profile. Its address is in
+    /// [`local::ADDRESS`].
+    fn ask_for_page(&mut self, remote: &Remote) {
+        use local::{ADDRESS, PAGE, SLOT};
+        let layout = self.layout();
+        let of_entry = |at: usize| field(layout.pages + at as u32, 3);
+        let shift = i64::from(CODE_PAGE_SHIFT);
+        let mut w = self.w();
+        w.local_get(PAGE).i64_const(remote.distance).i64_add().local_tee(ADDRESS);
+        w.local_get(ADDRESS).i64_const(CODE_PAGE_FOLD.into()).i64_shr_u().i64_xor();
+        w.i64_const(shift).i64_shr_u().i32_wrap_i64().i32_const(CODE_PAGE_MASK).i32_and();
+        w.local_tee(SLOT).i64_load(of_entry(0)).local_get(ADDRESS).i64_ne().br_if(0);
+        w.local_get(SLOT).i64_load(of_entry(CODE_PAGE_CONTENT));
+        w.i32_const(0).i64_load32_u(field(layout.space, 2));
+        w.i64_const(known_content(remote.content, 0).cast_signed()).i64_or().i64_ne().br_if(0);
+    }
+
     /// Takes the edge if the value on the stack is not zero.
     fn branch_if(&mut self, from: Node, edge: Edge) {
         if self.path.tight.is_some() && !self.keeps_registers(from, edge) {
@@ -241,6 +329,17 @@ impl Emitter<'_> {
             self.go(from, edge);
             self.path = here;
             return self.close();
+        }
+        if let Edge::Exit(at) = edge
+            && matches!(self.outside(at), Outside::Near { .. } | Outside::Remote(_))
+        {
+            let here = self.path.clone();
+            self.w().if_(BlockType::Empty);
+            self.labels.push(Label::Arm);
+            self.jump_out(at);
+            self.close();
+            self.path = here;
+            return;
         }
         match self.prepare(from, edge) {
             Some(label) => {
@@ -276,56 +375,54 @@ impl Emitter<'_> {
 
     /// A call of `target`, behind which execution is expected at `back`.
     fn call(&mut self, node: Node, target: Offset, back: Offset) {
-        if self.page.node(self.region, back).is_none() {
+        use local::{ADDRESS, DEPTH, PAGE, RESULT};
+        let outside = self.outside(target);
+        if matches!(outside, Outside::Interpreted) {
             return self.exit(target, 0);
         }
-        match self.page.door(target) {
-            Some((function, door)) => {
-                self.call_directly(target, function, door);
-                self.w().local_get(local::RESULT);
-                self.push_pc(back.into());
-                self.w().i64_ne().if_(BlockType::Empty);
-                self.call_transfer(back);
-                self.w().end();
-            }
-            None => {
+        self.w().local_get(DEPTH).i32_const(DEEPEST).i32_ge_u();
+        self.exit_if(target, 0);
+        self.flush();
+        self.store_budget();
+        match outside {
+            Outside::Near { function, door } => self.call_door(PAGE, function, door),
+            Outside::Remote(remote) => {
+                self.open(Label::Arm);
+                self.open(Label::Arm);
+                self.ask_for_page(&remote);
+                self.call_door(ADDRESS, remote.function, remote.door);
+                self.w().br(1);
+                self.close();
                 self.push_pc(target.into());
-                self.w().local_set(local::RESULT);
-                self.transfer_to_result(back);
+                self.w().local_set(RESULT);
+                self.call_result();
+                self.close();
+            }
+            Outside::Unknown | Outside::Interpreted => {
+                self.push_pc(target.into());
+                self.w().local_set(RESULT);
+                self.call_result();
             }
         }
         self.come_back(node, back);
     }
 
-    fn call_directly(&mut self, target: Offset, function: u32, door: u32) {
-        use local::{DEPTH, PAGE, RESULT, TLB};
-        let depth = field(self.layout().depth, 2);
+    /// Calls a function of the page whose address is in local `page`.
+    fn call_door(&mut self, page: u32, function: u32, door: u32) {
+        use local::{DEPTH, RESULT, TLB};
         let index = self.link.first_function + function;
-        self.w().i32_const(0).i32_load(depth).local_tee(DEPTH);
-        self.w().i32_const(MAX_DEPTH as i32).i32_ge_u();
-        self.exit_if(target, 0);
-        self.flush();
-        self.store_budget();
         let mut w = self.w();
-        w.i32_const(0).local_get(DEPTH).i32_const(1).i32_add().i32_store(depth);
-        w.local_get(TLB).local_get(PAGE).i32_const(door as i32).call(index).local_set(RESULT);
-        w.i32_const(0).local_get(DEPTH).i32_store(depth);
+        w.local_get(TLB).local_get(page).local_get(DEPTH).i32_const(ONE_DEEPER | door as i32);
+        w.i32_add().call(index).local_set(RESULT);
     }
 
-    /// Goes on at the program counter in [`local::RESULT`] until it is that of `back`, as far as other
-    /// functions are translated.
-    fn transfer_to_result(&mut self, back: Offset) {
-        self.flush();
-        self.store_budget();
-        self.call_transfer(back);
-    }
-
-    fn call_transfer(&mut self, back: Offset) {
-        use local::{RESULT, TLB};
+    /// Calls what is at the program counter in [`local::RESULT`], if it is translated.
+    fn call_result(&mut self) {
+        use local::{DEPTH, RESULT, TLB};
         let index = self.link.first_function + transfer::NUMBER;
-        self.w().local_get(TLB).local_get(RESULT);
-        self.push_pc(back.into());
-        self.w().i32_wrap_i64().call(index).local_set(RESULT);
+        let mut w = self.w();
+        w.local_get(TLB).local_get(RESULT).local_get(DEPTH).i32_const(ONE_DEEPER).i32_add();
+        w.call(index).local_set(RESULT);
     }
 
     /// Behind a call: on with `back` if execution is there.
@@ -333,7 +430,7 @@ impl Emitter<'_> {
         self.path = Path::new(Set::EMPTY);
         let budget = field(self.layout().budget, 3);
         self.w().i32_const(0).i64_load(budget).local_set(local::BUDGET);
-        let out = self.distance(Label::Leave);
+        let out = self.distance(Label::Out);
         self.w().local_get(local::RESULT);
         self.push_pc(back.into());
         self.w().i64_ne().br_if(out);

@@ -16,7 +16,7 @@ mod near;
 mod registers;
 mod values;
 
-use lithify_isa::translation::{Layout, PAGE_SIZE};
+use lithify_isa::translation::{DEPTH_SHIFT, Layout, PAGE_SIZE};
 use lithify_isa::{Op, OpCode};
 use wasm_encoder::{BlockType, Function, InstructionSink, MemArg, ValType};
 
@@ -24,7 +24,7 @@ use crate::Link;
 use crate::blocks::{BasicBlock, Offset};
 use crate::effects::{Set, is_float};
 use crate::graph::Node;
-use crate::region::{PageCode, Region};
+use crate::region::{PageCode, Program, Region};
 use crate::tight::Tight;
 use crate::transfer;
 use near::Near;
@@ -43,7 +43,7 @@ mod local {
     pub(super) const HOST: u32 = 3;
     /// Address of a TLB entry.
     pub(super) const SLOT: u32 = 4;
-    /// Depth before a call.
+    /// The depth, in its place above an entry's number.
     pub(super) const DEPTH: u32 = 5;
     pub(super) const I32_LOCALS: u32 = 3;
     /// Instructions left.
@@ -78,6 +78,9 @@ mod local {
 const RETIRED_BITS: u32 = 12;
 const _: () = assert!(PAGE_SIZE / 2 < 1 << RETIRED_BITS, "two bytes an instruction");
 
+/// The part of a function's parameter that is the depth.
+const DEPTH_MASK: i32 = -(1 << DEPTH_SHIFT);
+
 /// A side exit before the instruction at `at`, with `retired` instructions not yet off the budget.
 const fn exit_code(at: Offset, retired: u32) -> i64 {
     (at as i64) << RETIRED_BITS | retired as i64
@@ -94,8 +97,12 @@ enum Label {
     Exit,
     /// Leads to [`Exit`](Self::Exit) from the tight loop at a node, whose registers are written back on the way.
     WriteBack(Node),
-    /// Leads out: the program counter is in [`local::RESULT`].
-    Leave,
+    /// Leads out: the program counter is in [`local::RESULT`], and nobody else can go on there.
+    Out,
+    /// Leads to the caller with the program counter in [`local::RESULT`], or on if there is none.
+    Return,
+    /// Leads on at the program counter in [`local::RESULT`].
+    Onward,
     /// An arm of a branch.
     Arm,
 }
@@ -132,6 +139,7 @@ struct Emitter<'a> {
     path: Path,
     /// What is known on all forward edges to a node so far.
     arrivals: Vec<Option<Set>>,
+    program: &'a Program<'a>,
     page: &'a PageCode<'a>,
     region: &'a Region,
     link: &'a Link,
@@ -146,8 +154,13 @@ struct Emitter<'a> {
 }
 
 /// The body of the function that `region` becomes.
-pub(crate) fn function(page: &PageCode<'_>, region: &Region, link: &Link) -> Vec<u8> {
-    let mut emitter = Emitter::new(page, region, link);
+pub(crate) fn function(
+    program: &Program<'_>,
+    page: &PageCode<'_>,
+    region: &Region,
+    link: &Link,
+) -> Vec<u8> {
+    let mut emitter = Emitter::new(program, page, region, link);
     emitter.whole();
     let fixed = [
         (local::I32_LOCALS, ValType::I32),
@@ -167,7 +180,12 @@ const fn field(address: u32, align: u32) -> MemArg {
 }
 
 impl<'a> Emitter<'a> {
-    fn new(page: &'a PageCode<'a>, region: &'a Region, link: &'a Link) -> Self {
+    fn new(
+        program: &'a Program<'a>,
+        page: &'a PageCode<'a>,
+        region: &'a Region,
+        link: &'a Link,
+    ) -> Self {
         let nodes = region.successors.len();
         let (mut merges, mut loops) = (vec![false; nodes], vec![false; nodes]);
         let mut forward = vec![0; nodes];
@@ -199,6 +217,7 @@ impl<'a> Emitter<'a> {
             registers: Locals::default(),
             path: Path::new(Set::EMPTY),
             arrivals: vec![None; nodes],
+            program,
             page,
             region,
             link,
@@ -224,10 +243,17 @@ impl<'a> Emitter<'a> {
     }
 
     fn whole(&mut self) {
+        use local::{BUDGET, DEPTH, DOOR, EXIT, PAGE, RESULT, TLB};
         let layout = self.layout();
-        self.open(Label::Leave);
-        self.open(Label::Exit);
-        self.w().i32_const(0).i64_load(field(layout.budget, 3)).local_set(local::BUDGET);
+        for label in [Label::Out, Label::Onward, Label::Return, Label::Exit] {
+            self.open(label);
+        }
+        self.w().local_get(DOOR).i32_const(DEPTH_MASK).i32_and().local_set(DEPTH);
+        self.w().i32_const(0).i64_load(field(layout.budget, 3)).local_set(BUDGET);
+        if self.region.doors.len() > 1 {
+            let mut w = self.w();
+            w.local_get(DOOR).i32_const(!DEPTH_MASK).i32_and().local_set(DOOR);
+        }
         if self.region.dispatches {
             self.labels.push(Label::Dispatch);
             self.w().loop_(BlockType::Empty);
@@ -238,36 +264,22 @@ impl<'a> Emitter<'a> {
         }
         self.w().unreachable();
         self.close();
-        self.w()
-            .local_get(local::BUDGET)
-            .local_get(local::EXIT)
-            .i64_const((1 << RETIRED_BITS) - 1)
-            .i64_and()
-            .i64_sub()
-            .local_set(local::BUDGET)
-            .local_get(local::PAGE)
-            .local_get(local::EXIT)
-            .i64_const(RETIRED_BITS.into())
-            .i64_shr_s()
-            .i64_add()
-            .local_set(local::RESULT);
-        self.store_budget();
-        self.w().local_get(local::RESULT).return_();
+        let mut w = self.w();
+        w.local_get(BUDGET).local_get(EXIT).i64_const((1 << RETIRED_BITS) - 1).i64_and().i64_sub();
+        w.local_set(BUDGET).local_get(PAGE).local_get(EXIT).i64_const(RETIRED_BITS.into());
+        w.i64_shr_s().i64_add().local_set(RESULT);
+        let out = self.distance(Label::Out);
+        self.w().br(out);
+        self.close();
+        let out = self.distance(Label::Out);
+        self.w().local_get(DEPTH).br_if(out);
         self.close();
         self.store_budget();
-        self.go_on_elsewhere();
-        self.w().local_get(local::RESULT).end();
-    }
-
-    /// What the machine called goes on at [`local::RESULT`] as far as that is translated. What translated
-    /// code called leaves that to its caller.
-    fn go_on_elsewhere(&mut self) {
-        use local::{RESULT, TLB};
-        let depth = field(self.layout().depth, 2);
-        let index = self.link.first_function + transfer::NUMBER;
-        let mut w = self.w();
-        w.i32_const(0).i32_load(depth).i32_eqz().if_(BlockType::Empty);
-        w.local_get(TLB).local_get(RESULT).i32_const(0).call(index).local_set(RESULT).end();
+        let transfer = self.link.first_function + transfer::NUMBER;
+        self.w().local_get(TLB).local_get(RESULT).local_get(DEPTH).return_call(transfer);
+        self.close();
+        self.store_budget();
+        self.w().local_get(RESULT).end();
     }
 
     fn store_budget(&mut self) {

@@ -3,18 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use lithify_isa::translation::table::{self, EntryRecord, PageRecord};
 use lithify_isa::translation::{
-    JUMP_ENTRY_SIZE, PAGE_SIZE, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_STORES, TLB_TAG, jump_index, page_hash,
+    CODE_PAGE_ENTRY_SIZE, JUMP_ENTRY_SIZE, PAGE_SIZE, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_SIZE,
+    TLB_STORES, TLB_TAG, code_page_index, jump_index, known_content,
 };
 use lithify_machine::bare::{BASE, Cpu, Executor, State};
-use lithify_translate::{Page, Translation};
+use lithify_translate::Translation;
 use wasmtime::{Engine, Instance, Memory, Module, Store, Table, TypedFunc};
 
 use super::{LAYOUT, LINK, RAM, TLB, module};
 use crate::random::Random;
 
-/// No page has this address.
+/// Number of the address space.
+const SPACE: u32 = 2;
 
 /// An instance of the module of one translation.
 pub(crate) struct Translated {
@@ -27,23 +28,6 @@ pub(crate) struct Translated {
     random: Random,
     /// One in how many TLB entries is missing; 0 for none.
     missing: u64,
-}
-
-/// The table of translated code as a build makes it.
-pub(crate) fn encode_table(pages: &[Page], translation: &Translation) -> Vec<u8> {
-    let mut by_hash: BTreeMap<[u64; 2], Vec<EntryRecord>> = BTreeMap::new();
-    for entry in &translation.entries {
-        let records = by_hash.entry(page_hash(&pages[entry.page].bytes)).or_default();
-        let function = entry.function + LINK.first_element;
-        records.push(EntryRecord { offset: entry.offset, entry: entry.entry, function });
-    }
-    let mut records = Vec::new();
-    let mut entries = Vec::new();
-    for (hash, mut of_page) in by_hash {
-        records.push(PageRecord { hash, first: entries.len() as u32, len: of_page.len() as u32 });
-        entries.append(&mut of_page);
-    }
-    table::encode(&records, &entries)
 }
 
 impl Translated {
@@ -75,6 +59,7 @@ impl Translated {
             missing,
         };
         this.fill_jump_cache(translation, code);
+        this.fill_page_cache(translation, code);
         this
     }
 
@@ -92,7 +77,7 @@ impl Translated {
 
     /// Most entries are in the jump cache.
     fn fill_jump_cache(&mut self, translation: &Translation, code: &[usize]) {
-        self.put(LAYOUT.jump_generation, 1u32.to_le_bytes());
+        self.put(LAYOUT.space, SPACE.to_le_bytes());
         for entry in &translation.entries {
             let pc = BASE + (code[entry.page] * PAGE_SIZE) as u64 + u64::from(entry.offset);
             let slot = jump_index(pc) * JUMP_ENTRY_SIZE;
@@ -101,9 +86,23 @@ impl Translated {
                 continue;
             }
             self.put(at, pc.to_le_bytes());
-            self.put(at + 8, 1u32.to_le_bytes());
+            self.put(at + 8, SPACE.to_le_bytes());
             self.put(at + 12, (entry.function + LINK.first_element).to_le_bytes());
             self.put(at + 16, u32::from(entry.entry).to_le_bytes());
+        }
+    }
+
+    /// Most pages are in the page cache.
+    fn fill_page_cache(&mut self, translation: &Translation, code: &[usize]) {
+        let mut first = 0;
+        for entries in translation.entries.chunk_by(|a, b| a.page == b.page) {
+            let va = BASE + (code[entries[0].page] * PAGE_SIZE) as u64;
+            let at = LAYOUT.pages + (code_page_index(va) * CODE_PAGE_ENTRY_SIZE) as u32;
+            if !self.random.one_in(4) {
+                self.put(at, va.to_le_bytes());
+                self.put(at + 8, known_content(first, SPACE).to_le_bytes());
+            }
+            first += entries.len() as u32;
         }
     }
 
@@ -150,7 +149,6 @@ impl Translated {
             reservation: guest(self.u64_at(LAYOUT.reservation)),
         };
         assert_eq!(state.x[0], 0, "the slot that holds zero");
-        assert_eq!(self.u64_at(LAYOUT.depth) as u32, 0, "functions on the stack");
         cpu.set_state(&state);
         cpu.set_budget(self.u64_at(LAYOUT.budget).cast_signed());
         for page in self.data.clone() {

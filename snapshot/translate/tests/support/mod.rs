@@ -3,7 +3,7 @@
 pub(crate) mod engine;
 
 use lithify_isa::translation::{
-    JUMP_ENTRIES, JUMP_ENTRY_SIZE, Layout, TLB_SET_SIZE,
+    CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY_SIZE, JUMP_ENTRIES, JUMP_ENTRY_SIZE, Layout, TLB_SET_SIZE,
 };
 use lithify_translate::{Link, Translation};
 use wasm_encoder::{
@@ -20,13 +20,13 @@ pub(crate) const LAYOUT: Layout = Layout {
     frm: 0x2009,
     float_ready: 0x200a,
     reservation: 0x2010,
-    depth: 0x2018,
     jumps: JUMPS,
-    jump_generation: 0x201c,
-    view: 0x2020,
+    pages: PAGES,
+    space: 0x2018,
 };
 const JUMPS: u32 = 0x1_0000;
-pub(crate) const TLB: u32 = JUMPS + (JUMP_ENTRIES * JUMP_ENTRY_SIZE) as u32;
+const PAGES: u32 = JUMPS + (JUMP_ENTRIES * JUMP_ENTRY_SIZE) as u32;
+pub(crate) const TLB: u32 = PAGES + (CODE_PAGE_ENTRIES * CODE_PAGE_ENTRY_SIZE) as u32;
 pub(crate) const RAM: u32 = 0x10_0000;
 const _: () = assert!(TLB + (TLB_SET_SIZE as u32) < RAM);
 

@@ -3,6 +3,7 @@
 use super::{Mode, Riscv64, csr, sbi, trap};
 use crate::arch::{Access, Arch, Trap};
 use crate::core::{Core, Pause};
+use crate::tlb::Flushed;
 
 const ECALL: u32 = 0x0000_0073;
 const EBREAK: u32 = 0x0010_0073;
@@ -70,13 +71,18 @@ fn wait(core: &mut Core<Riscv64>) {
 /// `sfence.vma`: one page where rs1 names it, else everything.
 fn fence_translation(core: &mut Core<Riscv64>, instruction: u32) {
     match instruction >> 15 & 31 {
-        0 => core.tlb.flush(),
+        0 => {
+            core.tlb.flush();
+            core.code.forget_jumps();
+        }
         rs1 => {
             let va = core.x[rs1 as usize];
-            core.tlb.flush_page(va);
+            match core.tlb.flush_page(va) {
+                Flushed::All => core.code.forget_jumps(),
+                Flushed::Page => core.code.forget_jumps_to(va),
+            }
         }
     }
-    core.code.forget_jumps();
 }
 
 /// `cbo.zero` (volume I, section 7.6.3); a block is a whole page on this machine.
