@@ -14,6 +14,7 @@ use crate::forward::{self, FDSTAT_LEN, FILESTAT_LEN, PRESTAT_LEN, fills, with_pa
 use crate::host::with;
 use crate::memory::{Buffer, iovec, put_u32, put_u64};
 use crate::poll;
+use crate::sockets::Sockets;
 
 const CLOCK_REALTIME: u32 = 0;
 const CLOCK_MONOTONIC: u32 = 1;
@@ -337,6 +338,7 @@ calls! {
 /// Ends the run. Codes of containers have eight bits.
 #[unsafe(no_mangle)]
 extern "C" fn artifact_proc_exit(code: u32) -> ! {
+    with(|host| host.sockets.as_mut().map(Sockets::drain));
     wasip2::cli::exit::exit_with_code(code as u8);
     unreachable!("the host ends the run")
 }

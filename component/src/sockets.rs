@@ -28,6 +28,9 @@ const MAX_SOCKETS: usize = 2048;
 /// them first, as those on the host itself: as many as the gateway remembers.
 const MAX_ASKERS: usize = 256;
 
+/// How long the end of a run waits for peers that do not read.
+const LINGER_NS: u64 = 1_000_000_000;
+
 /// `sdflags`.
 const SHUT_WRITE: u32 = 2;
 const SHUT_BOTH: u32 = 3;
@@ -381,6 +384,25 @@ impl Sockets {
             _ => input.disarm(),
         }
         self.ready.push(number);
+    }
+
+    /// Waits until the host has sent all that it took, for a while: peers that do not read must not
+    /// hold up the end for ever.
+    pub(crate) fn drain(&mut self) {
+        let deadline = subscribe_duration(LINGER_NS);
+        for number in 0..self.open.len() {
+            if let Some(Socket::Stream(stream)) = self.open[number].take() {
+                self.leaving.push(Some(stream));
+            }
+        }
+        self.leaving.iter_mut().for_each(|stream| drop(stream.take_if(Stream::leave)));
+        while !deadline.ready() && self.leaving.iter().any(Option::is_some) {
+            let leaving = self.leaving.iter().flatten();
+            let mut pollables: Vec<_> = leaving.filter_map(|one| one.output.wanted()).collect();
+            pollables.push(&deadline);
+            poll(&pollables);
+            self.leaving.iter_mut().for_each(|stream| drop(stream.take_if(Stream::leave)));
+        }
     }
 
     /// Whether the list of what is ready has an entry.
