@@ -7,12 +7,38 @@ Format: Linux, Documentation/driver-api/early-userspace/buffer-format.rst.
 
 import argparse
 import stat
+import struct
 
 # The kernel opens /dev/console as PID 1's standard streams before devtmpfs is mounted. Here that is the kernel's
 # log: what init may say ends up there either way, and an open console would be polled for input, which keeps an idle
 # guest from sleeping. A link, because the kernel has made a console already and would not make another device.
 LOG_DEVICE = (1, 11)
 CONSOLE_LINK = b"kmsg"
+
+
+# Tables for unwinding: a panic of init ends it, and nothing in it asks for a backtrace.
+UNWINDING = (b".eh_frame", b".eh_frame_hdr", b".gcc_except_table")
+LOAD = 1
+
+
+def lean(elf):
+    """The program without sections that are not loaded, and with zeros, which a frozen machine does not keep, in
+    place of the tables for unwinding. Format: System V gABI, chapters 4 and 5, ELFCLASS64, little-endian."""
+    elf = bytearray(elf)
+    segments, sections = struct.unpack_from("<QQ", elf, 32)
+    segment_size, segment_count, section_size, section_count, names_index = struct.unpack_from("<5H", elf, 54)
+    headers = [struct.unpack_from("<IIQQQQ", elf, sections + at * section_size) for at in range(section_count)]
+    names = headers[names_index][4]
+    for name, _, _, _, offset, size in headers:
+        if elf[names + name:elf.index(0, names + name)] in UNWINDING:
+            elf[offset:offset + size] = bytes(size)
+    end = 0
+    for at in range(segment_count):
+        kind, _, offset, _, _, size = struct.unpack_from("<IIQQQQ", elf, segments + at * segment_size)
+        end = max(end, offset + size if kind == LOAD else 0)
+    struct.pack_into("<Q", elf, 40, 0)
+    struct.pack_into("<HH", elf, 60, 0, 0)
+    return bytes(elf[:end])
 
 
 def padded(data):
@@ -46,7 +72,7 @@ def main():
     parser.add_argument("out")
     args = parser.parse_args()
     with open(args.init, "rb") as file:
-        init = file.read()
+        init = lean(file.read())
     with open(args.out, "wb") as file:
         file.write(archive(init))
 

@@ -2,6 +2,7 @@
 
 use crate::append::{Place, append};
 use crate::census::MachineSizes;
+use crate::dead_code;
 use crate::host::{self, BootHost};
 use crate::imports::{BuildImport, LITHIFY, WASI};
 use crate::sections::TranslationReport;
@@ -238,6 +239,7 @@ pub fn freeze(
     let report = translation.as_ref().map(TranslationReport::of);
     let functions = translation.map_or(Vec::new(), |translation| translation.functions);
     let module = append(&frozen, place, &functions).map_err(unfit)?;
+    let module = dead_code::remove(&module).map_err(unfit)?;
     let sizes = census.measure(&module).map_err(unfit)?;
     Ok(Frozen { module, translation: report, sizes })
 }

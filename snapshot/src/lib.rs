@@ -18,6 +18,7 @@ mod append;
 mod census;
 mod check;
 mod component;
+mod dead_code;
 mod file_walk;
 mod freeze;
 mod host;

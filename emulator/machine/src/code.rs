@@ -202,9 +202,24 @@ impl Hasher for AddressHasher {
         self.0 = product ^ product >> 32;
     }
 
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(value.into());
+    }
+
     fn write_usize(&mut self, value: usize) {
         self.write_u64(value as u64);
     }
+}
+
+/// Half of a block's address, which is even and below 8 GiB.
+type Half = u32;
+
+const fn half(address: u64) -> Half {
+    (address >> 1) as Half
+}
+
+fn whole(half: Half) -> u64 {
+    u64::from(half) << 1
 }
 
 pub(crate) type AddressMap<K, V> = HashMap<K, V, BuildHasherDefault<AddressHasher>>;
@@ -217,7 +232,7 @@ pub(crate) struct CodeCache {
     by_address: AddressMap<u64, BlockId>,
     /// Those that a [`settle`](Self::settle) found: in a thawed machine, what is added to a hash
     /// table is written all over it.
-    settled: AddressMap<u64, BlockId>,
+    settled: AddressMap<Half, BlockId>,
     /// RAM pages with decoded blocks.
     pages: AddressMap<usize, Page>,
     translations: Translations,
@@ -361,7 +376,7 @@ impl CodeCache {
 
     /// The block at guest-physical `address`.
     pub(crate) fn find(&self, address: u64) -> Option<BlockId> {
-        self.by_address.get(&address).or_else(|| self.settled.get(&address)).copied()
+        self.by_address.get(&address).or_else(|| self.settled.get(&half(address))).copied()
     }
 
     /// Keeps the decoded `steps` of the code at `address` on RAM page `page`, for which
@@ -424,7 +439,7 @@ impl CodeCache {
         if let Some(page) = self.pages.remove(&page) {
             for block in page.block_addresses(address) {
                 self.by_address.remove(&block);
-                self.settled.remove(&block);
+                self.settled.remove(&half(block));
             }
         }
         self.forget_jumps();
@@ -437,9 +452,11 @@ impl CodeCache {
 
     /// Addresses of all blocks, in the order of their insertion.
     pub(crate) fn addresses(&self) -> Vec<u64> {
-        let mut blocks: Vec<_> = self.by_address.iter().chain(&self.settled).collect();
-        blocks.sort_unstable_by_key(|(_, id)| **id);
-        blocks.into_iter().map(|(address, _)| *address).collect()
+        let new = self.by_address.iter().map(|(address, id)| (*address, *id));
+        let settled = self.settled.iter().map(|(half, id)| (whole(*half), *id));
+        let mut blocks: Vec<_> = new.chain(settled).collect();
+        blocks.sort_unstable_by_key(|(_, id)| *id);
+        blocks.into_iter().map(|(address, _)| address).collect()
     }
 
     /// As [`flush`](Self::flush), and gives back the memory.
@@ -454,10 +471,11 @@ impl CodeCache {
     /// Links all blocks with each other as their execution would, and puts them where what is
     /// decoded later leaves them alone: a start of the frozen machine only reads them.
     pub(crate) fn settle(&mut self) {
-        self.settled.extend(std::mem::take(&mut self.by_address));
+        let found = std::mem::take(&mut self.by_address);
+        self.settled.extend(found.into_iter().map(|(address, id)| (half(address), id)));
         self.settled.shrink_to_fit();
         for (&address, &block) in &self.settled {
-            let page = address - address % PAGE_SIZE as u64;
+            let page = whole(address) & !(PAGE_SIZE as u64 - 1);
             for step in self.block(block).iter().filter(|step| step.code.has_link()) {
                 let target = step.target().map(|offset| page + offset);
                 if let Some((target, to)) = target.and_then(|at| Some((at, self.find(at)?))) {

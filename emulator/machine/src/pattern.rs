@@ -21,7 +21,8 @@ pub(crate) struct Pattern {
     period: u8,
     words: [u64; MAX_PERIOD],
     steps: [u64; MAX_PERIOD],
-    exceptions: Box<[(u16, u64)]>,
+    /// By their place.
+    exceptions: Vec<(u32, u64)>,
 }
 
 impl Pattern {
@@ -41,12 +42,12 @@ impl Pattern {
             steps[at] = step;
             words[at] = middle.wrapping_sub(step.wrapping_mul(record as u64));
         }
-        let rule = Self { period: period as u8, words, steps, exceptions: Box::default() };
+        let rule = Self { period: period as u8, words, steps, exceptions: Vec::new() };
         let broken = (0..WORDS).filter_map(|at| {
             let found = word(page, at);
-            (found != rule.word(at)).then_some((at as u16, found))
+            (found != rule.word(at)).then_some((at as u32, found))
         });
-        let exceptions: Box<[_]> = broken.take(MAX_EXCEPTIONS + 1).collect();
+        let exceptions: Vec<_> = broken.take(MAX_EXCEPTIONS + 1).collect();
         (exceptions.len() <= MAX_EXCEPTIONS).then_some(Self { exceptions, ..rule })
     }
 
@@ -69,8 +70,56 @@ impl Pattern {
             record[place] = record[place].wrapping_add(self.steps[place]);
         }
         for &(at, word) in &self.exceptions {
-            put(usize::from(at), word);
+            put(at as usize, word);
         }
+    }
+}
+
+/// Pages in a row that one rule makes: its words are counted from the first page on.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pattern: Pattern,
+    len: usize,
+}
+
+impl Run {
+    pub(crate) fn new(first: Pattern) -> Self {
+        Self { pattern: first, len: 1 }
+    }
+
+    /// Number of pages.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The rule of one page alone.
+    pub(crate) fn page(&self, number: usize) -> Pattern {
+        let Pattern { period, steps, ref exceptions, .. } = self.pattern;
+        let start = number * WORDS;
+        let (mut page_words, mut page_steps) = ([0; MAX_PERIOD], [0; MAX_PERIOD]);
+        for at in 0..usize::from(period) {
+            page_words[at] = self.pattern.word(start + at);
+            page_steps[at] = steps[(start + at) % usize::from(period)];
+        }
+        let place = |at: usize| exceptions.partition_point(|(place, _)| (*place as usize) < at);
+        let exceptions = &exceptions[place(start)..place(start + WORDS)];
+        let exceptions = exceptions.iter().map(|(at, word)| (*at - start as u32, *word)).collect();
+        Pattern { period, words: page_words, steps: page_steps, exceptions }
+    }
+
+    /// Takes the page behind the last one in if the rule is its, too; otherwise gives it back.
+    pub(crate) fn take(&mut self, page: Pattern) -> Option<Pattern> {
+        let Pattern { period, words, steps, exceptions } = self.page(self.len);
+        debug_assert!(exceptions.is_empty());
+        if (period, words, steps) != (page.period, page.words, page.steps) {
+            return Some(page);
+        }
+        let start = (self.len * WORDS) as u32;
+        self.pattern
+            .exceptions
+            .extend(page.exceptions.iter().map(|(at, word)| (start + at, *word)));
+        self.len += 1;
+        None
     }
 }
 
@@ -117,6 +166,30 @@ mod tests {
         assert_eq!(period(page(free_page_records(8))), Some(8));
         assert_eq!(period(page(|at| (at as u64).pow(2))), None);
         assert_eq!(period(page(free_page_records(9))), None);
+    }
+
+    #[test]
+    fn a_rule_goes_on_over_pages() {
+        // As `struct page` of free memory does, with a broken word on each page.
+        let pages: Vec<[u8; PAGE_SIZE]> = (0..9)
+            .map(|number| {
+                page(|at| match (number * WORDS + at, at) {
+                    (_, 40) => number as u64,
+                    (at, _) if at % 7 == 1 => 0xffff_ffd6_0000_0008 + (at / 7 * 56) as u64,
+                    (at, _) => (at % 7) as u64,
+                })
+            })
+            .collect();
+        let mut patterns = pages.iter().map(|page| Pattern::of(page).expect("one"));
+        let mut run = Run::new(patterns.next().expect("the first"));
+        patterns.for_each(|pattern| assert_eq!(run.take(pattern), None));
+        assert_eq!(run.take(Pattern::of(&pages[3]).expect("one")), Some(run.page(3)));
+        assert_eq!(run.len(), pages.len());
+        for (number, page) in pages.iter().enumerate() {
+            let mut made = [0xa5; PAGE_SIZE];
+            run.page(number).expand(&mut made);
+            assert_eq!(made, *page, "{number}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::arena::{Arena, PAGE_SIZE};
 use crate::bus::{GuestMemory, GuestPhysAddr, NotRam};
-use crate::pattern::Pattern;
+use crate::pattern::{Pattern, Run};
 
 /// Contiguous RAM. An untouched page costs a null pointer.
 #[derive(Debug)]
@@ -30,11 +30,10 @@ pub(crate) struct Ram {
 /// Patterns by page.
 #[derive(Debug, Default)]
 struct Patterns {
-    /// In order.
-    pages: Vec<u32>,
-    patterns: Vec<Pattern>,
-    /// Those that no longer hold. To move what is behind them would be to write, and so to copy,
-    /// every page of the list.
+    /// In order, with the first page and its place in `dropped`.
+    runs: Vec<(u32, u32, Run)>,
+    /// Pages whose pattern no longer holds. To change the runs would be to write, and so to copy,
+    /// memory that a start shares with the frozen machine.
     dropped: Vec<bool>,
 }
 
@@ -42,30 +41,50 @@ impl Patterns {
     fn of(mut found: Vec<(u32, Pattern)>) -> Self {
         found.sort_unstable_by_key(|(page, _)| *page);
         let dropped = vec![false; found.len()];
-        let (pages, patterns) = found.into_iter().unzip();
-        Self { pages, patterns, dropped }
+        let mut runs: Vec<(u32, u32, Run)> = Vec::new();
+        for (place, (page, mut pattern)) in (0..).zip(found) {
+            if let Some((first, _, run)) = runs.last_mut()
+                && *first + run.len() as u32 == page
+            {
+                match run.take(pattern) {
+                    None => continue,
+                    Some(other) => pattern = other,
+                }
+            }
+            runs.push((page, place, Run::new(pattern)));
+        }
+        Self { runs, dropped }
     }
 
-    fn find(&self, index: usize) -> Option<usize> {
-        let at = self.pages.binary_search(&(index as u32)).ok()?;
-        (!self.dropped[at]).then_some(at)
+    /// The run that page `index` is in, its number there and its place in `dropped`.
+    fn find(&self, index: usize) -> Option<(&Run, usize, usize)> {
+        let at = self.runs.partition_point(|(first, ..)| *first as usize <= index);
+        let (first, place, run) = self.runs.get(at.checked_sub(1)?)?;
+        let number = index - *first as usize;
+        let place = *place as usize + number;
+        (number < run.len() && !self.dropped[place]).then_some((run, number, place))
     }
 
-    fn get(&self, index: usize) -> Option<&Pattern> {
-        self.find(index).map(|at| &self.patterns[at])
+    fn get(&self, index: usize) -> Option<Pattern> {
+        self.find(index).map(|(run, number, _)| run.page(number))
     }
 
     fn remove(&mut self, index: usize) {
-        if let Some(at) = self.find(index) {
-            self.dropped[at] = true;
+        if let Some((_, _, place)) = self.find(index) {
+            self.dropped[place] = true;
         }
     }
 
     /// Those that hold.
     fn take(&mut self) -> Vec<(u32, Pattern)> {
-        let Self { pages, patterns, dropped } = std::mem::take(self);
-        let all = pages.into_iter().zip(patterns).zip(dropped);
-        all.filter_map(|(pattern, dropped)| (!dropped).then_some(pattern)).collect()
+        let mut found = Vec::new();
+        for (first, _, run) in &self.runs {
+            for index in *first..*first + run.len() as u32 {
+                found.extend(self.get(index as usize).map(|pattern| (index, pattern)));
+            }
+        }
+        *self = Self::default();
+        found
     }
 }
 
@@ -207,7 +226,7 @@ impl Ram {
 /// What a freeze left for a page without a slot.
 enum Left<'a> {
     Page(&'a [u8; PAGE_SIZE]),
-    Pattern(&'a Pattern),
+    Pattern(Pattern),
 }
 
 /// RAM that stands still: the pages that hold anything but zeros.
