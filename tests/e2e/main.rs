@@ -34,6 +34,7 @@ mod run_steps_cached;
 mod save;
 mod screen;
 mod signals;
+mod statistics;
 mod streams;
 mod support;
 mod terminal;

@@ -127,7 +127,11 @@ fn aged_artifact(lab: &'static Lab, folder: &Path) -> Artifact {
 fn draw(artifact: &Artifact, temporary: &Path) -> Vec<String> {
     let asked = now();
     let mut command = Runtime::Ours.command(artifact, &[], &["python3", "-c", DRAW]);
-    let outcome: Outcome = run(command.env("TMPDIR", temporary)).expect_code(0);
+    // Wherever a run could leave something.
+    for variable in ["TMPDIR", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"] {
+        command.env(variable, temporary);
+    }
+    let outcome: Outcome = run(command.current_dir(temporary)).expect_code(0);
     let mut lines: Vec<String> = outcome.stdout_text().lines().map(str::to_owned).collect();
     let clock = parse(&lines.pop().expect("the clock is printed last"));
     let answered = now();

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -76,17 +76,25 @@ fn programs_that_do_not_get_ready_fail_the_build_with_what_they_said() {
     let ended =
         "the program ended with exit code 7 before it was ready; its last output:\nfirst\nlast";
     let timeout = "the program was not ready after 5 seconds of its own time";
+    let silent = "the program did not answer `GET /a HTTP/1.1` within 5 seconds of its own time";
     for (target, options, expected) in [
         ("dies", &["--warm", "port:80"][..], ended),
         ("never-ready", &["--warm", "port:80", "--warm-timeout", "5s"], timeout),
+        ("never-ready", &["--warm", "port:80", "--warm-get", "/a", "--warm-timeout", "5s"], silent),
         ("missing", &["--warm", "exec"], "exec \"/no/such/program\": no such file or directory"),
     ] {
         let (output, outcome) = build(lab, target, options);
         outcome.expect_error(1, &[expected]);
         assert!(!output.exists(), "{target}");
     }
-    let (_, outcome) = build(lab, "line", &["--warm", "port:http"]);
-    outcome.expect_error(2, &["--warm", "a port from 1 to 65535, found `http`"]);
+    for (options, expected) in [
+        (&["--warm", "port:http"][..], "a port from 1 to 65535, found `http`"),
+        (&["--warm", "exec", "--warm-get", "/"], "not known without --warm port:NUMBER"),
+        (&["--warm", "port:80", "--warm-get", "index.html"], "expected a path as in a URL"),
+    ] {
+        let (_, outcome) = build(lab, "line", options);
+        outcome.expect_error(2, &["--warm", expected]);
+    }
 }
 
 #[test]
@@ -202,12 +210,17 @@ pub(crate) fn free_port() -> u16 {
 
 /// The answer to the first request, as soon as somebody answers.
 pub(crate) fn request(port: u16) -> String {
+    get(port, "/first")
+}
+
+/// The answer to a request for `path`, as soon as somebody answers.
+fn get(port: u16, path: &str) -> String {
     /// A start that takes longer hangs.
     const PATIENCE: Duration = Duration::from_secs(60);
     let start = Instant::now();
     loop {
         let answer = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).and_then(|mut connection| {
-            connection.write_all(b"GET /first HTTP/1.0\r\n\r\n")?;
+            write!(connection, "GET {path} HTTP/1.0\r\n\r\n")?;
             let mut answer = String::new();
             connection.read_to_string(&mut answer)?;
             Ok(answer)
@@ -236,6 +249,51 @@ fn a_running_server_answers_at_a_published_port() {
     let mut rest = String::new();
     BufReader::new(child.stdout.take().expect("piped")).read_line(&mut rest).expect("text");
     assert_eq!(rest, "");
+}
+
+/// A server at a published port, killed without a word when it is dropped.
+struct Served {
+    child: Child,
+    port: u16,
+}
+
+impl Served {
+    fn start(artifact: &Artifact) -> Self {
+        let port = free_port();
+        let mut command = artifact.lab().lithify();
+        command.args(["run", "-p", &format!("127.0.0.1:{port}:8080")]).arg(artifact.ours());
+        let child = command.stdin(Stdio::null()).spawn().expect("the command starts");
+        Self { child, port }
+    }
+
+    /// The last line of the answer.
+    fn get(&self, path: &str) -> String {
+        get(self.port, path).lines().last().unwrap_or_default().to_owned()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_database_behind_a_server_keeps_what_was_written_before_the_freeze() {
+    let Some(lab) = Lab::get() else { return };
+    let visits = ["--warm", "port:8080", "--warm-get", "/add/7", "--warm-get", "/add/11"];
+    let artifact = built(lab, "orders", &visits);
+    let first = Served::start(&artifact);
+    assert_eq!(first.get("/add/100"), "3 orders, 118, ok");
+    // A second machine has the frozen state, and a life of its own.
+    let second = Served::start(&artifact);
+    assert_eq!(second.get("/add/1"), "3 orders, 19, ok");
+    assert_eq!(first.get("/add/1000"), "4 orders, 1118, ok");
+    drop(first);
+    assert_eq!(second.get("/"), "3 orders, 19, ok");
+    // After a kill there is nothing to recover.
+    assert_eq!(Served::start(&artifact).get("/"), "2 orders, 18, ok");
 }
 
 #[test]
