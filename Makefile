@@ -135,11 +135,11 @@ lint: setup ## formatting, clippy for all three targets, shell syntax
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy -p lithify-init --all-targets -- -D warnings
-	$(CARGO) clippy -p lithify-vm --target $(VM_TARGET) -- -D warnings
+	$(CARGO) clippy -p lithify-vm -p lithify-component --target $(VM_TARGET) -- -D warnings
 	@for script in ci/*.sh kernel/*.sh .ci/run; do bash -n "$$script"; done
 
 .PHONY: doc
 doc: setup ## API documentation, warnings are errors
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items -p lithify-init
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps -p lithify-vm --target $(VM_TARGET)
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps -p lithify-vm -p lithify-component --target $(VM_TARGET)
