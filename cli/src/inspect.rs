@@ -7,7 +7,9 @@ use crate::reference::{Target, artifact, in_store};
 use crate::registry::open_store;
 use indicatif::BinaryBytes;
 use lithify_registry::limits::MAX_MANIFEST_BYTES;
-use lithify_snapshot::{MachineSizes, Report, RomReport, TranslationReport, inspect as read_report};
+use lithify_snapshot::{
+    MachineSizes, Report, RomReport, TranslationReport, inspect as read_report,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
