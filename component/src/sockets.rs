@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use lithify_hostnet::{ADDRESS_LEN, Protocol, Published, Uplink};
-use wasip2::clocks::monotonic_clock::subscribe_duration;
+use wasip2::clocks::monotonic_clock::{now, subscribe_duration};
 use wasip2::io::poll::{Pollable, poll};
 use wasip2::sockets::instance_network::instance_network;
 use wasip2::sockets::network::{self, ErrorCode};
@@ -21,7 +21,8 @@ use crate::options::Options;
 use lookup::{Asked, Lookup, MAX_LOOKUPS, NAME_SERVER};
 use socket::{Datagrams, Socket, Stream, Waiting};
 
-/// The gateway bounds its guest's sockets far below this.
+/// The gateway bounds its guest's sockets far below this. What is leaving counts: peers that do not
+/// read must not make a guest that comes back hold any number.
 const MAX_SOCKETS: usize = 2048;
 
 /// Senders of datagrams to published ports that may be answered although the guest may not write to
@@ -30,6 +31,9 @@ const MAX_ASKERS: usize = 256;
 
 /// How long the end of a run waits for peers that do not read.
 const LINGER_NS: u64 = 1_000_000_000;
+
+/// How many times as long as a look the machine works before the next one.
+const WORK_PER_LOOK: u64 = 15;
 
 /// `sdflags`.
 const SHUT_WRITE: u32 = 2;
@@ -66,6 +70,8 @@ pub(crate) struct Sockets {
     askers: VecDeque<(usize, SocketAddr)>,
     /// Is ready at any time.
     always: Pollable,
+    /// Not before this time is looked again.
+    next_look: u64,
     network: network::Network,
 }
 
@@ -106,6 +112,7 @@ impl Network {
             ready: Vec::new(),
             askers: VecDeque::new(),
             always: subscribe_duration(0),
+            next_look: 0,
             network,
         };
         Ok(Some(Self { uplink, sockets }))
@@ -181,12 +188,15 @@ impl Sockets {
     }
 
     fn add(&mut self, socket: Socket) -> Result<usize> {
+        let held = self.open.iter().flatten().count() + self.leaving.iter().flatten().count();
+        if held >= MAX_SOCKETS {
+            return Err(Errno::MFILE);
+        }
         match self.open.iter().position(Option::is_none) {
             Some(number) => {
                 self.open[number] = Some(socket);
                 Ok(number)
             }
-            None if self.open.len() >= MAX_SOCKETS => Err(Errno::MFILE),
             None => {
                 self.open.push(Some(socket));
                 Ok(self.open.len() - 1)
@@ -410,8 +420,18 @@ impl Sockets {
         !self.ready.is_empty()
     }
 
-    /// Looks without waiting, if nothing is known to be ready.
+    /// Looks without waiting, unless too much time went into it: a machine that is at work looks at
+    /// all sockets again and again, and learns of them at the latest when it waits.
     fn look(&mut self) {
+        let began = now();
+        if began >= self.next_look {
+            self.look_at_all();
+            let ended = now();
+            self.next_look = ended + (ended - began) * WORK_PER_LOOK;
+        }
+    }
+
+    fn look_at_all(&mut self) {
         let (watched, mut pollables): (Vec<_>, Vec<_>) = self.watched().unzip();
         if watched.is_empty() {
             return;
