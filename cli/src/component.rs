@@ -10,7 +10,7 @@ use crate::reference::{Target, artifact, in_store};
 use crate::registry::open_store;
 use lithify_snapshot::write_component;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Writes an artifact in the form of a WASI 0.2 component.
 pub(crate) fn component(args: &ComponentArgs) -> Result<Exit, CliError> {
@@ -20,20 +20,20 @@ pub(crate) fn component(args: &ComponentArgs) -> Result<Exit, CliError> {
             convert(args, &path, &output.unwrap_or_else(|| path.with_extension("component.wasm")))
         }
         Target::Name(reference) => {
-            let output = args.output.as_ref();
-            let output = output
-                .ok_or_else(|| CliError::usage("the artifact is no file, say where with -o"))?;
             // Open until the file is read.
             let store = open_store()?;
             let descriptor = in_store(&store, &reference)?;
             let artifact = artifact(&store, &reference, &descriptor)?;
+            let output = args.output.as_ref();
+            let output = output
+                .ok_or_else(|| CliError::usage("the artifact is no file, say where with -o"))?;
             let module = store.get(&artifact.module.digest).map_err(CliError::own)?;
             convert(args, Path::new(module.name()), output)
         }
     }
 }
 
-fn convert(args: &ComponentArgs, wasm: &Path, output: &PathBuf) -> Result<Exit, CliError> {
+fn convert(args: &ComponentArgs, wasm: &Path, output: &Path) -> Result<Exit, CliError> {
     let about = |path: &Path| {
         let path = path.display().to_string();
         move |error: &dyn std::fmt::Display| CliError::own(format!("{path}: {error}"))
