@@ -271,5 +271,5 @@ fn what_a_component_is_no_input_for_says_so() {
         outcome.expect_error(125, &["a component, which other runtimes run; give the artifact"]);
     }
     let unknown = run(debian.lab().lithify().args(["component", "team/unknown"]));
-    unknown.expect_error(125, &["team/unknown: not in the local store"]);
+    unknown.expect_error(125, &["team/unknown:latest: not in the local store"]);
 }
