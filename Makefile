@@ -122,6 +122,7 @@ bench: build runner boot-files base ## guest programs, cold starts, builds and p
 	@benches/network.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(CARGO_TARGET_DIR)/guest/examples/native
 	@benches/responsiveness.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE)
 	@benches/warm.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE)
+	@benches/web.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME)
 	@benches/builds.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE)
 	@benches/rom.py $(CARGO_TARGET_DIR)/release/lithify $(BOOT) $(BASE) $(WASMTIME)
 	@benches/registry.py $(CARGO_TARGET_DIR)/release/lithify
