@@ -2,11 +2,11 @@
 
 use crate::append::{Place, append};
 use crate::census::MachineSizes;
-use crate::dead_code;
 use crate::host::{self, BootHost};
 use crate::imports::{BuildImport, LITHIFY, WASI};
 use crate::sections::TranslationReport;
 use crate::translation::{Emulator, Selection, code_of};
+use crate::{dead_code, segments};
 use lithify_control::{BootConfig, Profile};
 use lithify_runner::{CompiledCache, Engine, RunnerError};
 use std::fs::File;
@@ -240,6 +240,7 @@ pub fn freeze(
     let functions = translation.map_or(Vec::new(), |translation| translation.functions);
     let module = append(&frozen, place, &functions).map_err(unfit)?;
     let module = dead_code::remove(&module).map_err(unfit)?;
+    let module = segments::cut(&module).map_err(unfit)?;
     let sizes = census.measure(&module).map_err(unfit)?;
     Ok(Frozen { module, translation: report, sizes })
 }

@@ -27,6 +27,7 @@ mod inspect;
 mod rom;
 mod save;
 mod sections;
+mod segments;
 mod stored_rom;
 mod translation;
 
