@@ -53,7 +53,12 @@ pub(crate) struct BasicBlock {
     pub(crate) len: u32,
     pub(crate) last: End,
     pub(crate) count: u64,
+    /// If the last instruction begins on this page and ends on the next, what that page begins with.
+    pub(crate) behind: Option<Half>,
 }
+
+/// Half of a long instruction.
+pub(crate) type Half = [u8; 2];
 
 impl BasicBlock {
     pub(crate) fn bytes(&self) -> usize {
@@ -93,14 +98,19 @@ fn is_interpreted(code: OpCode) -> bool {
     matches!(code, C::System | C::Illegal | C::Next | C::FClassS | C::FClassD)
 }
 
-/// The instruction at byte `at` and its length, if it ends on the page.
-fn decode(page: &[u8; PAGE_SIZE], at: u16) -> Option<(Op, u16)> {
+/// The instruction at byte `at` and its length, if it ends on the page, or behind it with `behind`.
+fn decode(page: &[u8; PAGE_SIZE], behind: Option<Half>, at: u16) -> Option<(Op, u16)> {
     let at_byte = usize::from(at);
     let first = page.get(at_byte..at_byte + 2)?;
     let length = length(u16::from_le_bytes([first[0], first[1]]));
     let mut word = [0; 4];
-    let bytes = page.get(at_byte..at_byte + usize::from(length))?;
-    word[..bytes.len()].copy_from_slice(bytes);
+    match page.get(at_byte..at_byte + usize::from(length)) {
+        Some(bytes) => word[..bytes.len()].copy_from_slice(bytes),
+        None => {
+            word[..2].copy_from_slice(first);
+            word[2..].copy_from_slice(&behind?);
+        }
+    }
     let op = lift(u32::from_le_bytes(word), at);
     Some((flags::access(&op).unwrap_or(op), length))
 }
@@ -124,12 +134,12 @@ fn end_at(op: &Op, length: u16) -> Option<End> {
 /// Offsets where blocks start, with their counts.
 type Starts = BTreeMap<u16, u64>;
 
-/// The blocks of `page`, sorted by offset.
-pub(crate) fn find(page: &Page) -> Vec<BasicBlock> {
+/// The blocks of `page`, sorted by offset. The next page is likely to begin with `behind`.
+pub(crate) fn find(page: &Page, behind: Option<Half>) -> Vec<BasicBlock> {
     let starts = starts(page);
     let mut blocks: Vec<_> = starts
         .iter()
-        .map(|(&start, &count)| block(&page.bytes, start, count, &starts))
+        .map(|(&start, &count)| block(page, behind, start, count, &starts))
         .filter(|block| block.len > 0)
         .collect();
     count_ends(&mut blocks);
@@ -160,11 +170,13 @@ fn starts(page: &Page) -> Starts {
     starts
 }
 
-fn block(page: &[u8; PAGE_SIZE], start: u16, count: u64, starts: &Starts) -> BasicBlock {
+fn block(page: &Page, behind: Option<Half>, start: u16, count: u64, starts: &Starts) -> BasicBlock {
     let mut ops = Vec::new();
     let mut at = start;
     let last = loop {
-        let Some((op, length)) = decode(page, at) else { break End::Exit { at: at.into() } };
+        let Some((op, length)) = decode(&page.bytes, behind, at) else {
+            break End::Exit { at: at.into() };
+        };
         if let Some(end) = end_at(&op, length) {
             if !matches!(end, End::Exit { .. }) {
                 at += length;
@@ -173,11 +185,12 @@ fn block(page: &[u8; PAGE_SIZE], start: u16, count: u64, starts: &Starts) -> Bas
         }
         ops.push(op);
         at += length;
-        if starts.contains_key(&at) || usize::from(at) == PAGE_SIZE {
+        if starts.contains_key(&at) || usize::from(at) >= PAGE_SIZE {
             break End::Jump { op: None, target: at.into() };
         }
     };
     let ends_by_itself = matches!(last, End::Exit { .. } | End::Jump { op: None, .. });
     let len = ops.len() as u32 + u32::from(!ends_by_itself);
-    BasicBlock { start, end: at, ops, len, last, count }
+    let behind = behind.filter(|_| usize::from(at) > PAGE_SIZE);
+    BasicBlock { start, end: at, ops, len, last, count, behind }
 }

@@ -38,6 +38,13 @@ pub struct Page {
     pub places: Vec<u64>,
 }
 
+impl Page {
+    fn first_half(&self) -> blocks::Half {
+        let [first, second, ..] = *self.bytes;
+        [first, second]
+    }
+}
+
 /// A run of instructions that a profile counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
@@ -135,7 +142,10 @@ fn executed(pages: &[Vec<blocks::BasicBlock>]) -> u64 {
 /// Translates the hottest blocks, `budget` bytes of guest code at most.
 #[must_use]
 pub fn translate(pages: &[Page], link: &Link, budget: usize) -> Translation {
-    let found: Vec<_> = pages.iter().map(blocks::find).collect();
+    let neighbours = neighbours::Neighbours::new(pages);
+    let behind = |page| neighbours.find(page, 1, |_| true).map(|next| pages[next].first_half());
+    let found: Vec<_> =
+        pages.iter().enumerate().map(|(at, page)| blocks::find(page, behind(at))).collect();
     let counted = executed(&found);
     let chosen = select::hottest(found, budget);
     let mut translation = Translation {

@@ -27,6 +27,10 @@ impl<'a> Neighbours<'a> {
         Self { pages, by_place }
     }
 
+    pub(crate) fn page(&self, number: usize) -> &'a Page {
+        &self.pages[number]
+    }
+
     /// The page that most often was `distance` pages behind page `from`, among those that are `wanted`.
     pub(crate) fn find(
         &self,

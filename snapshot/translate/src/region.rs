@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lithify_isa::translation::PAGE_SIZE;
 
-use crate::blocks::{BasicBlock, End, Offset};
+use crate::blocks::{BasicBlock, End, Half, Offset};
 use crate::effects::Set;
 use crate::graph::{Flow, Node};
 use crate::neighbours::Neighbours;
@@ -60,6 +60,15 @@ impl<'a> Program<'a> {
             codes.push(code);
         }
         Self { pages: codes, neighbours, contents }
+    }
+
+    /// What stands for the content of a page that begins with `half` and may be the one behind page `from`, which
+    /// has translated code.
+    pub(crate) fn behind(&self, from: usize, half: Half) -> Option<u32> {
+        let is_known = |page: usize| !self.pages[page].blocks.is_empty();
+        let begins = |page: usize| self.neighbours.page(page).first_half() == half;
+        let page = self.neighbours.find(from, 1, |page| is_known(page) && begins(page))?;
+        Some(self.contents[page])
     }
 
     /// The door to which `target` leads from page `from`, on another page.

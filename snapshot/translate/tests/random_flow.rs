@@ -38,6 +38,8 @@ const POINTERS: [u32; 2] = [8, 9];
 struct Program {
     code: Vec<u8>,
     blocks: Vec<u64>,
+    /// Addresses of all instructions.
+    starts: Vec<u64>,
 }
 
 /// Addresses of blocks, each with room for some instructions.
@@ -45,10 +47,14 @@ fn layout(random: &mut Random) -> Vec<(u64, usize)> {
     let end = BASE + (CODE_PAGES * PAGE_SIZE) as u64;
     let mut blocks = Vec::new();
     let mut at = BASE;
-    while at < end {
+    while at + 4 <= end {
         let room = (3 + random.below(14)).min((end - at) / 4);
         blocks.push((at, room as usize));
         at += 4 * room;
+        // From here on to the next time, instructions may lie on two pages.
+        if random.one_in(20) {
+            at += 2;
+        }
     }
     // A block must hold its last instructions; the page's very end may be too short for one.
     if blocks.last().is_some_and(|(_, room)| *room < 3) {
@@ -63,6 +69,8 @@ fn program(random: &mut Random) -> Program {
     let blocks: Vec<u64> = layout.iter().map(|(at, _)| *at).collect();
     let mut code = Vec::new();
     for &(at, room) in &layout {
+        // Nothing falls through to a gap.
+        code.resize((at - BASE) as usize, 0);
         let mut words: Vec<u32> = Vec::new();
         while words.len() + 3 < room {
             words.push(computation(random));
@@ -72,7 +80,9 @@ fn program(random: &mut Random) -> Program {
         words.resize(room, addi(0, 0, 0));
         code.extend(words.iter().flat_map(|word| word.to_le_bytes()));
     }
-    Program { code, blocks }
+    code.resize(CODE_PAGES * PAGE_SIZE, 0);
+    let starts = layout.iter().flat_map(|&(at, room)| (at..).step_by(4).take(room)).collect();
+    Program { code, blocks, starts }
 }
 
 /// `csrrs rd, fflags, x0` and `csrrw rd, fflags, rs1`.
@@ -165,8 +175,7 @@ impl Program {
                 Page { bytes: Box::new(*bytes), blocks: Vec::new(), places }
             })
             .collect();
-        let every: Vec<u64> = (BASE..).step_by(4).take(self.code.len() / 4).collect();
-        for at in every {
+        for &at in &self.starts {
             // Behind branches and calls blocks start as well, wherever those are.
             let wanted = self.blocks.contains(&at) || random.one_in(2);
             if wanted && !(drop > 0 && random.one_in(drop)) {

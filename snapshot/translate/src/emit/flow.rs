@@ -4,7 +4,7 @@ use lithify_isa::{Op, OpCode, SINK};
 use wasm_encoder::BlockType;
 
 use super::{Emitter, Label, Path, exit_code, field, local};
-use crate::blocks::{BasicBlock, End, Offset};
+use crate::blocks::{BasicBlock, End, Half, Offset};
 use crate::effects::Set;
 use crate::graph::Node;
 use crate::region::Remote;
@@ -274,7 +274,7 @@ impl Emitter<'_> {
             Outside::Remote(remote) => {
                 self.flush();
                 self.open(Label::Arm);
-                self.ask_for_page(&remote);
+                self.ask_for_page(remote.distance, remote.content);
                 self.store_budget();
                 let index = self.link.first_function + remote.function;
                 let door = remote.door as i32;
@@ -302,21 +302,39 @@ impl Emitter<'_> {
         self.w().local_set(local::RESULT).br(onward);
     }
 
+    /// Leaves before the last instruction of `block`, which is `retired` instructions behind its start, unless the
+    /// other half of it is on the next page.
+    pub(super) fn ask_for_half(&mut self, block: &BasicBlock, half: Half, retired: u32) {
+        const LAST_HALF: Offset = PAGE_SIZE as Offset - 2;
+        debug_assert!(usize::from(block.end) > PAGE_SIZE, "it lies on two pages");
+        let here = self.path.clone();
+        self.open(Label::Arm);
+        if let Some(content) = self.program.behind(self.page.number, half) {
+            self.open(Label::Arm);
+            self.ask_for_page(PAGE_SIZE as i64, content);
+            self.w().br(1);
+            self.close();
+        }
+        self.exit(LAST_HALF, retired);
+        self.close();
+        self.path = here;
+    }
+
     /// Leaves what is innermost unless the other page is what it was in the profile. Its address is in
     /// [`local::ADDRESS`].
-    fn ask_for_page(&mut self, remote: &Remote) {
+    fn ask_for_page(&mut self, distance: i64, content: u32) {
         use local::{ADDRESS, PAGE, SLOT};
         let layout = self.layout();
         let of_entry = |at: usize| field(layout.pages + at as u32, 3);
         let shift = i64::from(CODE_PAGE_SHIFT);
         let mut w = self.w();
-        w.local_get(PAGE).i64_const(remote.distance).i64_add().local_tee(ADDRESS);
+        w.local_get(PAGE).i64_const(distance).i64_add().local_tee(ADDRESS);
         w.local_get(ADDRESS).i64_const(CODE_PAGE_FOLD.into()).i64_shr_u().i64_xor();
         w.i64_const(shift).i64_shr_u().i32_wrap_i64().i32_const(CODE_PAGE_MASK).i32_and();
         w.local_tee(SLOT).i64_load(of_entry(0)).local_get(ADDRESS).i64_ne().br_if(0);
         w.local_get(SLOT).i64_load(of_entry(CODE_PAGE_CONTENT));
         w.i32_const(0).i64_load32_u(field(layout.space, 2));
-        w.i64_const(known_content(remote.content, 0).cast_signed()).i64_or().i64_ne().br_if(0);
+        w.i64_const(known_content(content, 0).cast_signed()).i64_or().i64_ne().br_if(0);
     }
 
     /// Takes the edge if the value on the stack is not zero.
@@ -389,7 +407,7 @@ impl Emitter<'_> {
             Outside::Remote(remote) => {
                 self.open(Label::Arm);
                 self.open(Label::Arm);
-                self.ask_for_page(&remote);
+                self.ask_for_page(remote.distance, remote.content);
                 self.call_door(ADDRESS, remote.function, remote.door);
                 self.w().br(1);
                 self.close();

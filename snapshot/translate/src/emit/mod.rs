@@ -21,7 +21,7 @@ use lithify_isa::{Op, OpCode};
 use wasm_encoder::{BlockType, Function, InstructionSink, MemArg, ValType};
 
 use crate::Link;
-use crate::blocks::{BasicBlock, Offset};
+use crate::blocks::{BasicBlock, End, Offset};
 use crate::effects::{Set, is_float};
 use crate::graph::Node;
 use crate::region::{PageCode, Program, Region};
@@ -398,9 +398,21 @@ impl<'a> Emitter<'a> {
             self.look_at_budget(block.start.into(), self.region.longest[node]);
         }
         let spans = values::plan(&block.ops, self.path.values.clone());
-        for (retired, (op, span)) in block.ops.iter().zip(spans).enumerate() {
-            self.op(op, span, retired as u32);
+        // The last instruction may be among the ops, or what the block ends with.
+        let last = if matches!(block.last, End::Jump { op: None, .. }) {
+            block.len - 1
+        } else {
+            block.len
+        };
+        for (retired, (op, span)) in (0..).zip(block.ops.iter().zip(spans)) {
+            if let Some(half) = block.behind.filter(|_| retired == last) {
+                self.ask_for_half(block, half, retired);
+            }
+            self.op(op, span, retired);
             self.path.values.step(op);
+        }
+        if let Some(half) = block.behind.filter(|_| last == block.len) {
+            self.ask_for_half(block, half, block.len - 1);
         }
         self.last(node, block);
     }
