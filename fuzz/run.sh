@@ -9,7 +9,7 @@ target_dir=${CARGO_TARGET_DIR:-$PWD/target}
 found=$target_dir/fuzz
 export RUSTC_WORKSPACE_WRAPPER=$PWD/fuzz/rustc.sh
 
-targets=(dockerfile dockerignore expand squashfs tar whiteouts)
+targets=(dockerfile dockerignore expand rom squashfs tar whiteouts)
 if [ $# -gt 0 ]; then targets=("$1"); shift; fi
 ${CARGO:-cargo} build -q -p lithify-fuzz --bins
 
