@@ -28,6 +28,7 @@ mod run_name;
 mod save;
 mod signals;
 mod tag;
+mod waiting;
 
 use args::{Arguments, Command};
 use clap::{CommandFactory, Parser};

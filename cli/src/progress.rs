@@ -328,7 +328,8 @@ fn bar_style() -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-fn new_spinner(name: &str) -> ProgressBar {
+/// A line with a name and the elapsed time.
+pub(crate) fn new_spinner(name: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner());
     let spinner = ProgressBar::new_spinner().with_style(style).with_message(name.to_owned());

@@ -5,6 +5,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::progress::Progress;
 use crate::reference::{Finder, Target};
+use crate::waiting::Waiting;
 use lithify_control::Overrides;
 use lithify_hostnet::Published;
 use lithify_image::Reference;
@@ -114,7 +115,9 @@ fn open(engine: &Engine, path: &Path) -> Result<Artifact, CliError> {
     })
 }
 
+/// The first time takes seconds: native code is made, and kept.
 fn open_wasm(engine: &Engine, path: &Path) -> Result<Artifact, RunnerError> {
+    let _waiting = Waiting::begin(format!("compiling {}", path.display()));
     match CompiledCache::of_user().and_then(|cache| Artifact::open(engine, path, &cache)) {
         Err(reason @ (RunnerError::NoCacheFolder | RunnerError::Write { .. })) => {
             eprintln!("warning: compiling for this run only: {reason}");
