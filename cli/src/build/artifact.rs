@@ -54,7 +54,8 @@ impl Parts<'_> {
             store.get(&digest).ok()?;
             Some(Artifact { digest, len: record.value })
         });
-        if let Some(artifact) = found.filter(|_| !self.args.translate.wants_profile()) {
+        let is_asked_anew = self.args.no_cache || self.args.translate.wants_profile();
+        if let Some(artifact) = found.filter(|_| !is_asked_anew) {
             progress.cached("artifact");
             return Ok(artifact);
         }
