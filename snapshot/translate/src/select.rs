@@ -41,7 +41,7 @@ mod tests {
         bytes.as_chunks_mut().0.fill(C_JR_RA.to_le_bytes());
         let offsets = (0..).step_by(2);
         let found = offsets.zip(counts).map(|(offset, &count)| Block { offset, count }).collect();
-        blocks::find(&Page { bytes, blocks: found, places: Vec::new() })
+        blocks::find(&Page { bytes, blocks: found, places: Vec::new() }, None)
     }
 
     fn kept(pages: &[Vec<BasicBlock>]) -> Vec<Vec<u64>> {

@@ -3,16 +3,18 @@
 //!
 //! The accesses of a block that have the same base are checked together, at the first: one compare for
 //! up to [`MAX_SPAN`] bytes. The merged check fails where the bytes are on two pages, although each access
-//! may be inside one; the interpreter executes those.
+//! may be inside one; the interpreter executes those. Where bytes are in their page is known if their base is a
+//! constant or the program counter: then accesses to two pages are not merged.
 
+use lithify_isa::translation::PAGE_SIZE;
 use lithify_isa::{Op, OpCode};
-
-use crate::effects::is_float;
 
 /// Bytes that one check covers at most.
 const MAX_SPAN: i64 = 512;
 /// Constants beyond make a value of its own.
 const MAX_DELTA: i64 = 1 << 20;
+/// Constants beyond are no addresses.
+const MAX_ADDRESS: i64 = 1 << 40;
 /// Checks remembered at a time.
 const MAX_CHECKS: usize = 12;
 
@@ -21,6 +23,25 @@ const MAX_CHECKS: usize = 12;
 pub(super) struct Value {
     id: u32,
     delta: i64,
+}
+
+/// What is always in `x0`: constants are so far from it.
+const ZERO: u32 = 0;
+/// The address of the page that the code is on.
+const CODE_PAGE: u32 = 32;
+
+impl Value {
+    /// Whether it is known how far behind the start of a page this is.
+    const fn is_placed(self) -> bool {
+        self.id == ZERO || self.id == CODE_PAGE
+    }
+
+    /// The sum, unless that is better a value of its own.
+    fn plus(self, constant: i64) -> Option<Self> {
+        let delta = self.delta + constant;
+        let most = if self.is_placed() { MAX_ADDRESS } else { MAX_DELTA };
+        (delta.abs() < most).then_some(Self { delta, ..self })
+    }
 }
 
 /// The values in the integer registers.
@@ -50,7 +71,7 @@ impl Values {
     /// In a loop that leaves the registers `steady` alone or moves them in constant steps.
     pub(super) fn in_loop(steady: u32) -> Self {
         let of = std::array::from_fn(|slot| Value { id: slot as u32, delta: 0 });
-        Self { of, next: 32, steady, near: 0, singles: 0, most: [UNBOUNDED; 32] }
+        Self { of, next: CODE_PAGE + 1, steady, near: 0, singles: 0, most: [UNBOUNDED; 32] }
     }
 
     /// Whether the float register `slot` is in a local as a binary32.
@@ -135,24 +156,23 @@ impl Values {
         if !writes_integer || slot == 0 || slot >= self.of.len() {
             return;
         }
-        let constant = match op.code {
-            OpCode::AddI => Some(i64::from(op.imm)),
-            OpCode::Mov => Some(0),
+        let source = self.of(op.rs1);
+        let known = match op.code {
+            OpCode::AddI => source.plus(op.imm.into()),
+            OpCode::Mov => Some(source),
+            OpCode::Li => Some(Value { id: ZERO, delta: op.imm.into() }),
+            OpCode::AddPc => {
+                Some(Value { id: CODE_PAGE, delta: i64::from(op.pc) + i64::from(op.imm) })
+            }
             _ => None,
         };
         let (most, near) = (self.bound_of(op), self.moves_little(op));
         self.most[slot] = most;
         self.near = self.near & !(1 << slot) | u32::from(near) << slot;
-        let source = self.of(op.rs1);
-        self.of[slot] = match constant {
-            Some(constant) if (source.delta + constant).abs() < MAX_DELTA && !is_float(op.code) => {
-                Value { delta: source.delta + constant, ..source }
-            }
-            _ => {
-                self.next += 1;
-                Value { id: self.next - 1, delta: 0 }
-            }
-        };
+        self.of[slot] = known.unwrap_or_else(|| {
+            self.next += 1;
+            Value { id: self.next - 1, delta: 0 }
+        });
     }
 }
 
@@ -164,6 +184,8 @@ pub(super) struct Span {
     pub(super) end: i64,
     /// Whether the check was for stores, which includes loads: what can be written can be read.
     pub(super) store: bool,
+    /// The page, if what it is relative to is known.
+    page: Option<i64>,
 }
 
 impl Span {
@@ -172,10 +194,11 @@ impl Span {
         self.id == other.id && inside && (self.store || !other.store)
     }
 
-    /// Both as one, if that is not too long.
+    /// Both as one, if that is not too long and may be on one page.
     fn merged(&self, other: &Self) -> Option<Self> {
         let (start, end) = (self.start.min(other.start), self.end.max(other.end));
-        let fits = self.id == other.id && end - start <= MAX_SPAN;
+        let one_page = self.id == other.id && self.page == other.page;
+        let fits = one_page && end - start <= MAX_SPAN;
         fits.then_some(Self { start, end, store: self.store || other.store, ..*self })
     }
 }
@@ -230,7 +253,8 @@ pub(super) fn span(op: &Op, values: &Values) -> Option<Span> {
         || matches!(op.code, OpCode::StoreF32 | OpCode::StoreF64);
     let value = values.of(op.rs1);
     let start = value.delta + i64::from(op.imm);
-    Some(Span { id: value.id, start, end: start + width, store })
+    let page = value.is_placed().then(|| start.div_euclid(PAGE_SIZE as i64));
+    Some(Span { id: value.id, start, end: start + width, store, page })
 }
 
 /// For each op that is a load or store, the bytes to check there if none of the checks before covers it.
@@ -240,9 +264,9 @@ pub(super) fn plan(ops: &[Op], mut values: Values) -> Vec<Option<Span>> {
     let mut spans: Vec<Span> = Vec::new();
     for op in ops {
         groups.push(span(op, &values).map(|span| {
-            // Only the latest group of a base takes more: checks stay in the order of accesses.
-            let latest = spans.iter().rposition(|group| group.id == span.id);
-            match latest.and_then(|at| Some((at, spans[at].merged(&span)?))) {
+            let merged = |group: &Span| group.merged(&span);
+            match spans.iter().enumerate().rev().find_map(|(at, group)| Some((at, merged(group)?)))
+            {
                 Some((at, merged)) => {
                     spans[at] = merged;
                     at
@@ -256,4 +280,45 @@ pub(super) fn plan(ops: &[Op], mut values: Values) -> Vec<Option<Span>> {
         values.step(op);
     }
     groups.into_iter().map(|group| group.map(|group| spans[group])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A4: u8 = 14;
+    const A5: u8 = 15;
+    const SP: u8 = 2;
+
+    fn op(code: OpCode, rd: u8, rs1: u8, imm: i32) -> Op {
+        Op { code, rd, rs1, rs2: 0, rs3: 0, imm, pc: 0 }
+    }
+
+    fn load(base: u8, offset: i32) -> Op {
+        op(OpCode::Load64, 10, base, offset)
+    }
+
+    /// The lengths of what is checked for each load or store of `ops`.
+    fn lengths(ops: &[Op]) -> Vec<i64> {
+        plan(ops, Values::new()).iter().flatten().map(|span| span.end - span.start).collect()
+    }
+
+    #[test]
+    fn accesses_are_checked_together_unless_they_are_known_to_be_on_two_pages() {
+        use OpCode::{AddI, AddPc, Li};
+        let cases: [(&[Op], &[i64]); 6] = [
+            (&[load(SP, 0), load(SP, 56)], &[64, 64]),
+            (&[load(SP, 0), load(SP, 1024), load(SP, 8)], &[16, 8, 16]),
+            (&[op(Li, A5, 0, 0x5000), load(A5, 0), load(A5, 8)], &[16, 16]),
+            (&[op(Li, A5, 0, 0x5000), load(A5, -8), load(A5, 0), load(A5, -16)], &[16, 8, 16]),
+            (
+                &[op(Li, A5, 0, 0x5000), op(AddI, A4, A5, 2000), load(A4, 0), load(A5, 1992)],
+                &[16, 16],
+            ),
+            (&[op(AddPc, A5, 0, 0xff8), load(A5, 0), load(A5, 8), load(A5, 16)], &[8, 16, 16]),
+        ];
+        for (ops, expected) in cases {
+            assert_eq!(lengths(ops), expected, "{ops:?}");
+        }
+    }
 }
