@@ -314,7 +314,7 @@ fn bad_files_are_named_with_what_is_wrong() {
         (whole[..6].to_vec(), "the file is cut off"),
         (Vec::new(), "the file is cut off"),
         (b"#!/bin/sh\n".to_vec(), "neither WebAssembly nor a compiled form"),
-        (b"\0asm\x0d\0\x01\0".to_vec(), "a WebAssembly component"),
+        (b"\0asm\x0d\0\x01\0".to_vec(), "a component, which other runtimes run"),
         (b"\x7fELF and no more".to_vec(), "compiled for another version or machine"),
         (module("(module)"), "it exports no function `_start`"),
         (module(r#"(module (func (export "_start")))"#), "it exports no `memory`"),
