@@ -1,15 +1,21 @@
 #!/usr/bin/env python3
 """Cold starts: from exec to the program's first byte, beside runc, stock wasmtime and nothing at all.
 
-    coldstart.py LITHIFY LITHIFY_RUN BOOT_FILES BASE WASMTIME
+    coldstart.py LITHIFY LITHIFY_RUN BOOT_FILES BASE WASMTIME [--runs N]
 
-Every side prints `hello` from the same C program, compiled for its own processor. Each row is one side:
-median, least and greatest milliseconds from exec to the first byte, median CPU milliseconds, page faults,
-resident memory and the part of it that no other process shares, in MiB. The rows of one table are measured
-in turns, so that a busy moment of the machine meets all of them.
+Every side prints `hello` from the same C program, compiled for its own processor. Each row is one side: median, least
+and greatest milliseconds from exec to the first byte, median CPU milliseconds and page faults; in MiB the resident
+memory of one that waits, what of it no other process shares, and what none shares while another waits, too: that is
+what a further machine costs; and the guest's instructions in millions. The rows of one table are measured in turns, so
+that a busy moment of the machine meets all of them.
+
+Python prints a line: from an image that was translated without having seen it, from one whose build had it for
+training, and as the image's own program. And a Python HTTP server that was frozen after a visit answers its first
+request: from exec to the first byte of the answer, through a published port. Bars are printed where a row has one.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -21,7 +27,6 @@ from dataclasses import dataclass, field
 
 import sides
 
-RUNS = 30
 OUT = "target/bench/coldstart"
 # Prints, and waits for the end of its input if it has an argument: its memory can be looked at then.
 HELLO = """
@@ -33,6 +38,9 @@ WASM = bytes.fromhex("0061736d01000000")
 EMPTY = bytes.fromhex(
     "010401600000" "03020100" "0503010001"
     "0713" "02" "066d656d6f7279" "0200" "065f7374617274" "0000" "0a040102000b")
+PYTHON_BAR_MS = 120
+SERVER_BAR_MS = 25
+PRINT = ["python3", "-c", "print(1)"]
 IMAGES = {"20 MB image": 20 << 20, "1 GB image": 1 << 30}
 
 
@@ -43,8 +51,38 @@ class Side:
     # What makes the program wait, if the side can pass it on.
     waiting: list = None
     silent: bool = False
+    # Most milliseconds that the median may be.
+    bar: float = None
+    # Says with `--stats=json` what it executed.
+    counted: bool = False
     samples: list = field(default_factory=list)
-    private: float = 0.0
+    memory: "Memory" = None
+    instructions: float = None
+
+    def run(self):
+        return start(self)
+
+    def look(self):
+        """What is measured once, behind the runs."""
+        if self.waiting:
+            self.memory = Memory.of(self.waiting)
+        if self.counted:
+            runner, *rest = self.command
+            said = subprocess.run([runner, "--stats=json", *rest], check=True, capture_output=True).stderr
+            self.instructions = sides.last_counts(said)["instructions"]
+
+
+@dataclass
+class ServerSide(Side):
+    """Answers a request; the command's last word is the artifact."""
+
+    def run(self):
+        request = sides.first_request(self.command[:-1], self.command[-1])
+        self.instructions = request.stats["instructions"]
+        return Sample.of(request.seconds, request.usage)
+
+    def look(self):
+        pass
 
 
 @dataclass
@@ -52,8 +90,13 @@ class Sample:
     first_byte: float
     cpu: float
     faults: int
-    resident: float
     read: int
+
+    @classmethod
+    def of(cls, seconds, usage):
+        # Linux counts ru_inblock in units of 512 bytes. Its ru_maxrss begins with that of this script.
+        return cls(seconds * 1e3, (usage.ru_utime + usage.ru_stime) * 1e3, usage.ru_minflt,
+                   usage.ru_inblock * 512)
 
 
 def start(side):
@@ -66,44 +109,69 @@ def start(side):
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0 or (not said and not side.silent):
         sys.exit(f"{side.command} ended with {process.returncode} and printed {said}")
-    # Linux counts ru_inblock in units of 512 bytes, ru_maxrss in KiB.
-    return Sample(first_byte * 1e3, (usage.ru_utime + usage.ru_stime) * 1e3, usage.ru_minflt,
-                  usage.ru_maxrss / 1024, usage.ru_inblock * 512)
+    return Sample.of(first_byte, usage)
 
 
-def private_memory(side):
-    """MiB that only this process has, once the program has printed."""
-    if side.waiting is None:
-        return None
-    with subprocess.Popen(side.waiting, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as process:
+@contextlib.contextmanager
+def waiting(command):
+    """A process that has printed and waits."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as process:
         process.stdout.read(1)
-        with open(f"/proc/{process.pid}/smaps_rollup", encoding="utf-8") as file:
-            sizes = dict(line.split(":", 1) for line in file if ":" in line)
+        yield process
         process.stdin.close()
         process.stdout.read()
-    kib = sum(int(sizes[name].split()[0]) for name in ("Private_Dirty", "Private_Clean"))
-    return kib / 1024
 
 
-def measure(found, before=lambda side: None):
-    for _ in range(RUNS):
+def memory(process):
+    """MiB that a process has, and that only it has."""
+    with open(f"/proc/{process.pid}/smaps_rollup", encoding="utf-8") as file:
+        lines = [line.split() for line in file if line.endswith("kB\n")]
+    sizes = {name: int(kib) / 1024 for name, kib, _ in lines}
+    return sizes["Rss:"], sizes["Private_Dirty:"] + sizes["Private_Clean:"]
+
+
+@dataclass
+class Memory:
+    """MiB that one that waits has. Beside another that waits, too, clean pages of files, as the compiled code, are
+    shared: the rest is what a further machine costs."""
+
+    resident: float
+    private: float
+    further: float
+
+    @classmethod
+    def of(cls, command):
+        with waiting(command) as process:
+            alone = memory(process)
+            with waiting(command):
+                return cls(*alone, memory(process)[1])
+
+
+def measure(found, runs, before=lambda side: None):
+    for _ in range(runs):
         for side in found:
             before(side)
-            side.samples.append(start(side))
+            side.samples.append(side.run())
     for side in found:
-        side.private = private_memory(side)
+        side.look()
 
 
 def show(title, found):
-    print(f"\n{title}, {RUNS} runs")
-    print(f"{'':<34}{'median':>8}{'min':>8}{'max':>8}{'CPU':>8}{'faults':>8}{'RSS':>8}{'private':>9}")
+    print(f"\n{title}, {len(found[0].samples)} runs")
+    print(f"{'':<44}{'median':>8}{'min':>8}{'max':>8}{'CPU':>8}{'faults':>8}{'RSS':>8}{'private':>9}{'further':>9}"
+          f"{'M instr.':>10}")
     for side in found:
         times = [sample.first_byte for sample in side.samples]
         median = {name: statistics.median(getattr(sample, name) for sample in side.samples)
-                  for name in ("cpu", "faults", "resident")}
-        private = "-" if side.private is None else f"{side.private:.1f}"
-        print(f"{side.name:<34}{statistics.median(times):>8.2f}{min(times):>8.2f}{max(times):>8.2f}"
-              f"{median['cpu']:>8.2f}{median['faults']:>8.0f}{median['resident']:>8.1f}{private:>9}")
+                  for name in ("cpu", "faults")}
+        sizes = ["-"] * 3 if side.memory is None else [f"{size:.1f}" for size in vars(side.memory).values()]
+        instructions = "-" if side.instructions is None else f"{side.instructions / 1e6:.2f}"
+        print(f"{side.name:<44}{statistics.median(times):>8.2f}{min(times):>8.2f}{max(times):>8.2f}"
+              f"{median['cpu']:>8.2f}{median['faults']:>8.0f}{sizes[0]:>8}{sizes[1]:>9}{sizes[2]:>9}{instructions:>10}")
+    for side in found:
+        if side.bar is not None:
+            took = statistics.median(sample.first_byte for sample in side.samples)
+            print(f"bar: {side.name}: {side.bar} ms, {'met' if took <= side.bar else 'missed'} ({took:.1f} ms)")
 
 
 def compile_hello(compiler, folder):
@@ -135,13 +203,14 @@ class Bench:
         self.args = args
         self.environment = {**os.environ, "LITHIFY_BOOT_FILES": args.boot_files}
 
-    def build(self, name, dockerfile, context):
+    def build(self, name, dockerfile, context, *options):
         """The artifact and its compiled form."""
         with open(os.path.join(context, "Dockerfile"), "w", encoding="utf-8") as file:
             file.write(dockerfile)
         wasm, compiled = (os.path.abspath(f"{OUT}/{name}.{kind}") for kind in ("wasm", "cwasm"))
         base = f"base=oci-layout://{self.args.base}"
-        for command in (["build", "-q", "--build-context", base, "-o", wasm, context], ["compile", wasm, "-o", compiled]):
+        for command in (["build", "-q", "--build-context", base, *options, "-o", wasm, context],
+                        ["compile", wasm, "-o", compiled]):
             subprocess.run([self.args.lithify, *command], check=True, env=self.environment, stdout=subprocess.DEVNULL)
         return wasm, compiled
 
@@ -155,7 +224,7 @@ class Bench:
 
     def runner(self, name, compiled):
         run = [self.args.lithify_run]
-        return Side(name, [*run, compiled], [*run, "-i", compiled, "wait"])
+        return Side(name, [*run, compiled], [*run, "-i", compiled, "wait"], counted=True)
 
     def hello_sides(self):
         wasm, compiled = self.hello("hello")
@@ -201,12 +270,30 @@ class Bench:
             json.dump(config, file)
         yield Side("runc run", ["runc", "run", "--bundle", bundle, f"lithify-bench-{os.getpid()}"])
 
-    def python(self):
-        context = f"{OUT}/python"
+    def python_sides(self):
+        builds = [
+            ("not trained with it", "FROM base\n", [], PRINT),
+            ("trained with it", "FROM base\n", ["--train", json.dumps(PRINT)], PRINT),
+            ("the image's program", f"FROM base\nENTRYPOINT {json.dumps(PRINT)}\n", [], []),
+        ]
+        for at, (name, dockerfile, options, words) in enumerate(builds):
+            context = f"{OUT}/python-{at}"
+            os.makedirs(context)
+            _, compiled = self.build(f"python-{at}", dockerfile, context, *options)
+            bar = PYTHON_BAR_MS if at else None
+            command = [self.args.lithify_run, compiled, *words]
+            yield Side(f"python3 -c 'print(1)', {name}", command, bar=bar, counted=True)
+        yield self.server()
+
+    def server(self):
+        context = f"{OUT}/server"
         os.makedirs(context)
-        program = json.dumps(["python3", "-c", "print(1)"])
-        _, compiled = self.build("python", f"FROM base\nENTRYPOINT {program}\n", context)
-        return Side("lithify-run, python3 -c 'print(1)'", [self.args.lithify_run, compiled])
+        for name, text in {"program.py": sides.SERVER, "index.html": "hello\n"}.items():
+            with open(f"{context}/{name}", "w", encoding="utf-8") as file:
+                file.write(text)
+        dockerfile = 'FROM base\nWORKDIR /srv\nCOPY program.py index.html ./\nCMD ["python3", "program.py"]\n'
+        _, compiled = self.build("server", dockerfile, context, *sides.VISITED)
+        return ServerSide("first request, frozen HTTP server", [self.args.lithify_run, compiled], bar=SERVER_BAR_MS)
 
     def sizes(self):
         return [self.runner(name, self.hello(name.replace(" ", "-"), size)[1]) for name, size in IMAGES.items()]
@@ -223,6 +310,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("lithify", "lithify_run", "boot_files", "base", "wasmtime"):
         parser.add_argument(name, type=os.path.abspath)
+    parser.add_argument("--runs", type=int, default=30)
     args = parser.parse_args()
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
     shutil.rmtree(OUT, ignore_errors=True)
@@ -233,21 +321,25 @@ def main():
     wasm, found = bench.hello_sides()
     packed = subprocess.run(["zstd", "-q", "-19", "--long=27", "-c", wasm], check=True, capture_output=True).stdout
     print(f"hello.wasm: {os.path.getsize(wasm) / 1e6:.2f} MB, zstd -19 {len(packed) / 1e6:.2f} MB")
-    found.append(bench.python())
-    measure(found)
-    show("from exec to the first byte, ms", found)
+    measure(found, args.runs)
+    show("hello, from exec to the first byte, ms", found)
+
+    python = list(bench.python_sides())
+    measure(python, args.runs)
+    show("Python by lithify-run, from exec to the first byte, ms", python)
 
     grown = bench.sizes()
-    measure(grown)
+    measure(grown, args.runs)
     show("hello from images of two sizes, ms", grown)
     cold = [Side(f"{side.name}, not in memory", side.command) for side in grown]
-    measure(cold, forget)
+    measure(cold, args.runs, forget)
     show("the same, files read from the disk, ms", cold)
     for side in cold:
         read = statistics.median(sample.read for sample in side.samples)
         print(f"{side.name}: {read / 1e6:.2f} MB read")
     with open(f"{OUT}.json", "w", encoding="utf-8") as file:
-        json.dump({side.name: [vars(sample) for sample in side.samples] for side in (*found, *grown, *cold)}, file)
+        every = (*found, *python, *grown, *cold)
+        json.dump({side.name: [vars(sample) for sample in side.samples] for side in every}, file)
     shutil.rmtree(OUT)
 
 

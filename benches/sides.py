@@ -1,13 +1,17 @@
-"""Those that run the benchmark's programs, and what they need built."""
+"""Those that run the benchmark's programs, what they need built, and a server's first request."""
 
+import contextlib
 import json
 import mmap
 import os
 import shutil
+import signal
+import socket
 import struct
 import subprocess
 import sys
 import tarfile
+import time
 from dataclasses import dataclass, field
 from typing import Callable
 
@@ -19,6 +23,17 @@ QEMU_SYSTEM = "qemu-system-riscv64"
 
 # Contraction to fused multiply-add is the one thing about which the two compilers' results would differ.
 C_FLAGS = ["-O2", "-ffp-contract=off", "-static", "-s"]
+
+SERVER = """\
+import http.server
+http.server.ThreadingHTTPServer.request_queue_size = 128
+http.server.ThreadingHTTPServer(("0.0.0.0", 8080), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+SERVER_PORT = 8080
+# Freezes that server when it listens and has answered a request.
+VISITED = ["--warm", f"port:{SERVER_PORT}", "--warm-get", "/"]
+PATIENCE = 60
+RETRY = 0.0002
 
 
 @dataclass
@@ -153,3 +168,51 @@ def start_sides(args, files):
     if shutil.which(QEMU_USER):
         sides.append(StartSide("qemu-user", in_root))
     return sides
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def answer(port):
+    """What the server says and when its first byte came, or nothing if it does not say anything yet."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        if first := connection.recv(65536):
+            return time.perf_counter(), first + b"".join(iter(lambda: connection.recv(65536), b""))
+    return None
+
+
+@dataclass
+class Request:
+    # From the exec of the runner to the answer's first byte.
+    seconds: float
+    usage: object
+    # What `--stats=json` wrote behind all that the program did.
+    stats: dict
+
+
+def first_request(runner, compiled):
+    """Starts the server by a command that takes the options of `lithify run`, asks it once and ends it."""
+    port = free_port()
+    command = [*runner, "--stats=json", "-p", f"127.0.0.1:{port}:{SERVER_PORT}", compiled]
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        while not (answered := answer(port)):
+            if time.perf_counter() - start > PATIENCE or process.poll() is not None:
+                process.kill()
+                sys.exit(f"{compiled}: no answer")
+            time.sleep(RETRY)
+        process.send_signal(signal.SIGTERM)
+        said = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    first_byte, text = answered
+    if not text.endswith(b"hello\n"):
+        sys.exit(f"{compiled}: wrong answer {text!r}")
+    return Request(first_byte - start, usage, last_counts(said))
+
+
+def last_counts(said):
+    return json.loads(said.decode().splitlines()[-1])

@@ -4,39 +4,29 @@
     benches/warm.py LITHIFY BOOT_FILES BASE [--runs N] [--json FILE]
 
 A Python HTTP server, frozen when it listens, answers its first request: from the exec of `lithify run` on the compiled
-artifact to the whole answer, through a published port: after a visit in the build, and without one. Beside it the same
-server started cold. And a Python program that has imported much, frozen after that: from the exec to the first byte that it
-prints, beside one that imported nothing. Each row has median, least and most milliseconds, and what the last run executed
-and touched. The bar is 25 ms for the first request. Clients try again every 0.2 ms.
+artifact to the first byte of the answer, through a published port: after a visit in the build, and without one. Beside
+it the same server started cold. And a Python program that has imported much, frozen after that: from the exec to the
+first byte that it prints, beside one that imported nothing. Each row has median, least and most milliseconds, and what
+the last run executed and touched. The bar is 25 ms for the first request. Clients try again every 0.2 ms.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import pathlib
 import platform
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-PATIENCE = 60
-BAR_MS = 25
-RETRY = 0.0002
+import sides
 
-SERVER = """\
-import http.server
-http.server.ThreadingHTTPServer.request_queue_size = 128
-http.server.ThreadingHTTPServer(("0.0.0.0", 8080), http.server.SimpleHTTPRequestHandler).serve_forever()
-"""
-VISITED = ["--warm", "port:8080", "--warm-get", "/"]
+BAR_MS = 25
 IMPORTS = "asyncio, decimal, email.message, http.server, json, logging.config, sqlite3, ssl, unittest, xml.dom.minidom"
 PROGRAMS = {
-    "server": SERVER,
+    "server": sides.SERVER,
     "imports": f"import {IMPORTS}\nprint('ready', flush=True)\ninput()\nprint('hello', flush=True)\n",
     "nothing": "print('ready', flush=True)\ninput()\nprint('hello', flush=True)\n",
 }
@@ -60,42 +50,10 @@ def build(args, folder, program, *options):
     return compiled
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-def answer(port):
-    """What the server says, or nothing if it does not yet."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        return b"".join(iter(lambda: connection.recv(65536), b""))
-    return b""
-
-
 def first_request(args, compiled):
-    """Milliseconds from the exec to the answer."""
-    port = free_port()
-    command = [args.lithify, "run", "--stats=json", "-p", f"127.0.0.1:{port}:8080", compiled]
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        while not (text := answer(port)):
-            if time.perf_counter() - start > PATIENCE or process.poll() is not None:
-                sys.exit(f"{compiled.name}: no answer")
-            time.sleep(RETRY)
-        took = time.perf_counter() - start
-    finally:
-        process.send_signal(signal.SIGTERM)
-        said = process.communicate()[1]
-    if not text.endswith(b"hello\n"):
-        sys.exit(f"{compiled.name}: wrong answer {text!r}")
-    return took * 1000, counts(said)
-
-
-def counts(said):
-    """What `--stats=json` wrote behind all that the program did."""
-    return json.loads(said.decode().splitlines()[-1])
+    """Milliseconds from the exec to the answer's first byte."""
+    request = sides.first_request([args.lithify, "run"], compiled)
+    return request.seconds * 1000, request.stats
 
 
 def first_byte(args, compiled):
@@ -111,8 +69,7 @@ def first_byte(args, compiled):
         if process.poll() is not None:
             sys.exit(f"{compiled.name}: it ended")
     took = time.perf_counter() - start
-    process.stdin.close()
-    return took * 1000, counts(process.communicate()[1])
+    return took * 1000, sides.last_counts(process.communicate()[1])
 
 
 def row(name, measured):
@@ -137,7 +94,7 @@ def main():
     print(f"{platform.processor() or platform.machine()}, Linux {platform.release()}, {args.runs} runs, ms")
     print(f"{'':<44} {'median':>9} {'min':>9} {'max':>9} {'M instr.':>9} {'new pages':>9} {'priv. MiB':>9}")
     cases = [
-        ("first request, frozen after a visit", first_request, "server", VISITED, args.runs),
+        ("first request, frozen after a visit", first_request, "server", sides.VISITED, args.runs),
         ("first request, frozen at its port", first_request, "server", ["--warm", "port:8080"], args.runs),
         ("first request, server started cold", first_request, "server", [], min(args.runs, 5)),
         ("first byte, frozen after imports", first_byte, "imports", ["--warm", "line:^ready$"], args.runs),
