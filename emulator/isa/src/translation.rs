@@ -46,16 +46,20 @@ pub const TLB_STORES: usize = TLB_ENTRIES * TLB_ENTRY_SIZE;
 pub const TLB_SET_SIZE: usize = 2 * TLB_STORES;
 
 /// Entries of the jump cache, direct-mapped by [`jump_index`].
-pub const JUMP_ENTRIES: usize = 4096;
+pub const JUMP_ENTRIES: usize = 16384;
 /// How far the program counter is shifted before it is folded into itself: one page's code has
 /// places of its own, and so have the starts of many pages.
 pub const JUMP_FOLD: i64 = 11;
 
-/// The place of `pc` in the jump cache.
+/// How far the number of an address space is shifted before it is folded into the indices of the jump
+/// cache and the page cache: processes of one program have places of their own, which lie together.
+pub const SPACE_FOLD: u32 = 7;
+
+/// The place of `pc` in the jump cache, in the address space that the word at [`Layout::space`] numbers.
 #[must_use]
 #[inline(always)]
-pub const fn jump_index(pc: u64) -> usize {
-    ((pc ^ pc >> JUMP_FOLD) >> 1) as usize % JUMP_ENTRIES
+pub const fn jump_index(pc: u64, space: u32) -> usize {
+    (((pc ^ pc >> JUMP_FOLD) >> 1) as usize ^ (space << SPACE_FOLD) as usize) % JUMP_ENTRIES
 }
 
 /// Bytes of an entry.
@@ -79,12 +83,14 @@ pub const CODE_PAGE_CONTENT: usize = 8;
 /// program's have places of their own.
 pub const CODE_PAGE_FOLD: u32 = 12;
 
-/// The place of the page at `va` in the page cache.
+/// The place of the page at `va` in the page cache, in the address space that the word at [`Layout::space`]
+/// numbers.
 #[must_use]
 #[inline(always)]
-pub const fn code_page_index(va: u64) -> usize {
+pub const fn code_page_index(va: u64, space: u32) -> usize {
     let number = va / PAGE_SIZE as u64;
-    (number ^ number >> CODE_PAGE_FOLD) as usize % CODE_PAGE_ENTRIES
+    ((number ^ number >> CODE_PAGE_FOLD) as usize ^ (space << SPACE_FOLD) as usize)
+        % CODE_PAGE_ENTRIES
 }
 
 /// What the page cache says of a page whose first entry in the table is number `first`, in the address

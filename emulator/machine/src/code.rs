@@ -17,6 +17,7 @@ use crate::core::address;
 use crate::fuse::Code;
 use crate::pages::{Page, PageCode, Translations};
 use crate::profile::Counters;
+use crate::spaces::{NO_SPACE, Spaces};
 
 /// Most instructions in a block.
 pub(crate) const MAX_BLOCK_LEN: usize = 64;
@@ -156,6 +157,11 @@ const NO_JUMP: Jump = Jump {
     steps: std::ptr::null(),
 };
 
+/// The place of the page of `va` among the pages that are jumped to, of all address spaces.
+const fn jumped_to_index(va: u64) -> usize {
+    code_page_index(va, NO_SPACE)
+}
+
 /// What content a virtual page has that holds translated code. Translated code reads it.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
@@ -174,13 +180,6 @@ const _: () = assert!(
 );
 
 const NO_CODE_PAGE: CodePage = CodePage { va: 0, content: NO_SPACE as u64 };
-
-/// No address space has this number.
-const NO_SPACE: u32 = 0;
-/// The bit of a space's number that tells privileged code's view from user code's.
-const VIEW: u32 = 1;
-/// What the number of the next address space is more.
-const NEXT_SPACE: u32 = 2;
 
 /// Fibonacci hashing: keys are addresses of a guest that can only slow down itself.
 #[derive(Debug, Default)]
@@ -242,8 +241,8 @@ pub(crate) struct CodeCache {
     straddles: AddressMap<u64, BlockId>,
     jumps: Box<[Jump]>,
     code_pages: Box<[CodePage]>,
-    space: u32,
-    /// By [`code_page_index`]: virtual pages on which a jump may be remembered.
+    spaces: Spaces,
+    /// By [`jumped_to_index`]: virtual pages on which a jump may be remembered.
     jumped_to: Box<[u64; CODE_PAGE_ENTRIES / 64]>,
     step_count: usize,
 }
@@ -262,7 +261,7 @@ impl CodeCache {
             code_pages: vec![NO_CODE_PAGE; CODE_PAGE_ENTRIES].into(),
             jumped_to: Box::new([0; CODE_PAGE_ENTRIES / 64]),
             straddles: AddressMap::default(),
-            space: NEXT_SPACE,
+            spaces: Spaces::new(),
             step_count: 0,
         };
         cache.reset_blocks();
@@ -279,29 +278,29 @@ impl CodeCache {
     #[inline(always)]
     pub(crate) fn steps(&self, id: BlockId) -> *const Step {
         // SAFETY: ids come from `insert`, the vector only shrinks in `flush`, and `flush` leaves
-        // no id behind: the jump cache's space moves on and links die with their blocks.
+        // no id behind: the jump cache's spaces end and links die with their blocks.
         unsafe { *self.blocks.get_unchecked(id as usize) }
     }
 
     /// The block at virtual address `pc`, if it ran since the last change of the address space.
     #[inline(always)]
     pub(crate) fn jump(&self, pc: u64) -> Option<&Jump> {
-        let jump = &self.jumps[jump_index(pc)];
-        let hit = jump.key == pc && jump.space == self.space;
+        let jump = &self.jumps[jump_index(pc, self.spaces.current())];
+        let hit = jump.key == pc && jump.space == self.spaces.current();
         hit.then_some(jump)
     }
 
     /// Remembers that `pc` is `block`, on RAM page `page`, in this address space.
     pub(crate) fn remember_jump(&mut self, pc: u64, page: usize, block: BlockId) {
-        let (key, space, steps) = (pc, self.space, self.steps(block));
+        let (key, space, steps) = (pc, self.spaces.current(), self.steps(block));
         // SAFETY: a block has a first step.
         let first = unsafe { &*steps };
         let translated = first.code == Code::Translated;
         let (function, entry) = if translated { first.operands() } else { (0, 0) };
-        self.jumps[jump_index(pc)] = Jump { key, space, function, entry, block, steps };
+        self.jumps[jump_index(pc, space)] = Jump { key, space, function, entry, block, steps };
         // A block may be one instruction that goes on on the next page.
         for va in [pc, pc.wrapping_add(2)] {
-            let at = code_page_index(va);
+            let at = jumped_to_index(va);
             self.jumped_to[at / 64] |= 1 << (at % 64);
         }
         self.remember_page(pc, page);
@@ -311,8 +310,9 @@ impl CodeCache {
         let va = pc - pc % PAGE_SIZE as u64;
         let Some(page) = self.pages.get(&page) else { return };
         if let Some(first) = page.first_entry() {
-            let content = known_content(first, self.space);
-            self.code_pages[code_page_index(va)] = CodePage { va, content };
+            let space = self.spaces.current();
+            let content = known_content(first, space);
+            self.code_pages[code_page_index(va, space)] = CodePage { va, content };
         }
         if let Some(counters) = &mut self.counters {
             counters.place(page.content(), va);
@@ -321,7 +321,7 @@ impl CodeCache {
 
     /// Addresses of the jump cache, of the page cache and of the number of the address space.
     pub(crate) fn layout(&self) -> (u32, u32, u32) {
-        (address(&*self.jumps), address(&*self.code_pages), address(&self.space))
+        (address(&*self.jumps), address(&*self.code_pages), address(self.spaces.word()))
     }
 
     /// Looks up translated code in `table` from now on; what is decoded is dropped.
@@ -352,25 +352,45 @@ impl CodeCache {
 
     /// Keeps the jumps of privileged code and of user code apart.
     pub(crate) fn select(&mut self, privileged: bool) {
-        self.space = self.space & !VIEW | u32::from(privileged);
+        self.spaces.select(privileged);
+    }
+
+    /// The next jump of privileged code holds in this address space only.
+    pub(crate) fn note_local(&mut self) {
+        self.spaces.note_local();
     }
 
     /// Forgets what virtual addresses mean.
     pub(crate) fn forget_jumps(&mut self) {
         self.jumped_to.fill(0);
-        self.space = self.space.wrapping_add(NEXT_SPACE);
-        if self.space & !VIEW == NO_SPACE {
-            self.jumps.fill(NO_JUMP);
-            self.code_pages.fill(NO_CODE_PAGE);
-            self.space |= NEXT_SPACE;
-        }
+        self.spaces.forget();
+        self.reuse_spaces();
     }
 
-    /// Forgets what addresses on the page of `va` mean.
-    pub(crate) fn forget_jumps_to(&mut self, va: u64) {
-        let at = code_page_index(va);
-        if self.jumped_to[at / 64] & 1 << (at % 64) != 0 {
-            self.forget_jumps();
+    /// Forgets what virtual addresses mean in the address spaces that `is_meant` accepts by name.
+    pub(crate) fn forget_jumps_in(&mut self, is_meant: impl Fn(u64) -> bool) {
+        self.spaces.forget_some(is_meant);
+        self.reuse_spaces();
+    }
+
+    /// Whether a jump to the page of `va` may be remembered.
+    pub(crate) fn is_jumped_to(&self, va: u64) -> bool {
+        let at = jumped_to_index(va);
+        self.jumped_to[at / 64] & 1 << (at % 64) != 0
+    }
+
+    /// Goes over to the address space that the architecture calls `name`.
+    pub(crate) fn enter_space(&mut self, name: u64) {
+        self.spaces.enter(name);
+        self.reuse_spaces();
+    }
+
+    /// Empties the caches before a number is used again.
+    fn reuse_spaces(&mut self) {
+        if self.spaces.is_used_up() {
+            self.jumps.fill(NO_JUMP);
+            self.code_pages.fill(NO_CODE_PAGE);
+            self.spaces.start_over();
         }
     }
 

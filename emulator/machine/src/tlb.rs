@@ -71,6 +71,8 @@ pub(crate) struct Tlb {
     set: usize,
     /// Chunks that hold more than empty entries.
     used: u128,
+    /// Sets that may hold what is mapped in one address space only.
+    local: [bool; SETS],
     /// Virtual addresses that superpages have mapped, in the lower and the upper half of the
     /// address space: the kernel's own mapping, made of them, must not cost the user's its fences.
     superpages: [Range<u64>; 2],
@@ -104,7 +106,16 @@ impl Tlb {
     pub(crate) fn new() -> Self {
         let mut entries = no_entries();
         let current = NonNull::from(&mut entries[0]);
-        Self { entries, current, set: 0, used: 0, superpages: NO_SUPERPAGES, limit: 0, filled: 0 }
+        Self {
+            entries,
+            current,
+            set: 0,
+            used: 0,
+            local: [false; SETS],
+            superpages: NO_SUPERPAGES,
+            limit: 0,
+            filled: 0,
+        }
     }
 
     /// Makes `set` the one that lookups and fills use.
@@ -189,12 +200,31 @@ impl Tlb {
     }
 
     fn empty(&mut self) {
+        (0..SETS).for_each(|set| self.empty_set(set));
+    }
+
+    fn empty_set(&mut self, set: usize) {
         for (number, chunk) in self.entries.chunks_exact_mut(CHUNK).enumerate() {
-            if self.used >> number & 1 != 0 {
+            if number * CHUNK / SET == set && self.used >> number & 1 != 0 {
                 chunk.fill(EMPTY);
+                self.used &= !(1 << number);
             }
         }
-        self.used = 0;
+        self.local[set] = false;
+    }
+
+    /// Notes that what the current set is about to hold is mapped in this address space only.
+    pub(crate) const fn note_local(&mut self) {
+        self.local[self.set] = true;
+    }
+
+    /// Forgets what is not mapped in all address spaces.
+    pub(crate) fn flush_local(&mut self) {
+        for set in 0..SETS {
+            if self.local[set] {
+                self.empty_set(set);
+            }
+        }
     }
 
     /// Notes that one leaf entry maps the `len` bytes from `va`, more than a page.

@@ -6,7 +6,7 @@
 
 use lithify_isa::translation::{
     JUMP_ENTRIES, JUMP_ENTRY, JUMP_ENTRY_SIZE, JUMP_FOLD, JUMP_FUNCTION, JUMP_KEY, JUMP_SPACE,
-    Layout, PAGE_SIZE,
+    Layout, PAGE_SIZE, SPACE_FOLD,
 };
 use wasm_encoder::{BlockType, Function, InstructionSink, MemArg, ValType};
 
@@ -30,9 +30,17 @@ const SLOT_MASK: i32 = ((JUMP_ENTRIES - 1) * JUMP_ENTRY_SIZE) as i32;
 
 /// From the program counter in local `pc` to the offset of its entry in the jump cache:
 /// [`jump_index`](lithify_isa::translation::jump_index) times the entry's size.
-pub(crate) fn slot(w: &mut InstructionSink<'_>, pc: u32) {
+pub(crate) fn slot(w: &mut InstructionSink<'_>, pc: u32, layout: &Layout) {
     w.local_get(pc).local_get(pc).i64_const(JUMP_FOLD).i64_shr_u().i64_xor().i32_wrap_i64();
-    w.i32_const(SLOT_SHIFT).i32_shl().i32_const(SLOT_MASK).i32_and();
+    w.i32_const(SLOT_SHIFT).i32_shl();
+    fold_space(w, layout, JUMP_ENTRY_SIZE);
+    w.i32_const(SLOT_MASK).i32_and();
+}
+
+/// Folds the number of the address space into the offset, on the stack, of an entry of `size` bytes.
+pub(crate) fn fold_space(w: &mut InstructionSink<'_>, layout: &Layout, size: usize) {
+    let shift = SPACE_FOLD + size.trailing_zeros();
+    w.i32_const(0).i32_load(at(layout.space, 2)).i32_const(shift as i32).i32_shl().i32_xor();
 }
 
 /// A field of the jump cache's entry whose offset is on the stack.
@@ -45,7 +53,7 @@ pub(crate) fn function(link: &Link) -> Vec<u8> {
     let mut function = Function::new([(2, ValType::I32)]);
     let mut w = function.instructions();
     w.block(BlockType::Empty);
-    slot(&mut w, PC);
+    slot(&mut w, PC, layout);
     w.local_tee(SLOT).i64_load(jump(layout, JUMP_KEY)).local_get(PC).i64_ne().br_if(0);
     w.local_get(SLOT).i32_load(jump(layout, JUMP_SPACE));
     w.i32_const(0).i32_load(at(layout.space, 2)).i32_ne().br_if(0);

@@ -134,7 +134,7 @@ impl Emitter<'_> {
         self.labels.push(Label::Arm);
         let dispatch = self.distance(Label::Dispatch);
         let mut w = self.w();
-        transfer::slot(&mut w, RESULT);
+        transfer::slot(&mut w, RESULT, layout);
         w.local_tee(SLOT)
             .i32_load(transfer::jump(layout, JUMP_FUNCTION))
             .i32_const(own as i32)
@@ -330,7 +330,9 @@ impl Emitter<'_> {
         let mut w = self.w();
         w.local_get(PAGE).i64_const(distance).i64_add().local_tee(ADDRESS);
         w.local_get(ADDRESS).i64_const(CODE_PAGE_FOLD.into()).i64_shr_u().i64_xor();
-        w.i64_const(shift).i64_shr_u().i32_wrap_i64().i32_const(CODE_PAGE_MASK).i32_and();
+        w.i64_const(shift).i64_shr_u().i32_wrap_i64();
+        transfer::fold_space(&mut w, layout, CODE_PAGE_ENTRY_SIZE);
+        w.i32_const(CODE_PAGE_MASK).i32_and();
         w.local_tee(SLOT).i64_load(of_entry(0)).local_get(ADDRESS).i64_ne().br_if(0);
         w.local_get(SLOT).i64_load(of_entry(CODE_PAGE_CONTENT));
         w.i32_const(0).i64_load32_u(field(layout.space, 2));

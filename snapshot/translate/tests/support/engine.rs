@@ -80,7 +80,7 @@ impl Translated {
         self.put(LAYOUT.space, SPACE.to_le_bytes());
         for entry in &translation.entries {
             let pc = BASE + (code[entry.page] * PAGE_SIZE) as u64 + u64::from(entry.offset);
-            let slot = jump_index(pc) * JUMP_ENTRY_SIZE;
+            let slot = jump_index(pc, SPACE) * JUMP_ENTRY_SIZE;
             let at = LAYOUT.jumps + slot as u32;
             if self.random.one_in(4) {
                 continue;
@@ -97,7 +97,7 @@ impl Translated {
         let mut first = 0;
         for entries in translation.entries.chunk_by(|a, b| a.page == b.page) {
             let va = BASE + (code[entries[0].page] * PAGE_SIZE) as u64;
-            let at = LAYOUT.pages + (code_page_index(va) * CODE_PAGE_ENTRY_SIZE) as u32;
+            let at = LAYOUT.pages + (code_page_index(va, SPACE) * CODE_PAGE_ENTRY_SIZE) as u32;
             if !self.random.one_in(4) {
                 self.put(at, va.to_le_bytes());
                 self.put(at + 8, known_content(first, SPACE).to_le_bytes());

@@ -42,8 +42,10 @@ pub(super) const SENVCFG_CBZE: u64 = 1 << 7;
 const SATP_MODE_SHIFT: u32 = 60;
 const SATP_BARE: u64 = 0;
 pub(super) const SATP_SV39: u64 = 8;
-/// `satp` PPN; the ASID field has no bits.
+/// `satp` PPN.
 pub(super) const SATP_PPN: u64 = (1 << 44) - 1;
+/// `satp` ASID: all 16 bits are there.
+const SATP_ASID_SHIFT: u32 = 44;
 
 /// The supervisor's status register (section 12.1.1).
 #[derive(Debug, Clone, Copy, Default)]
@@ -250,9 +252,14 @@ fn write_satp(core: &mut Core<Riscv64>, value: u64) {
     if mode != SATP_BARE && mode != SATP_SV39 {
         return;
     }
-    core.arch.satp = value & (0xf << SATP_MODE_SHIFT | SATP_PPN);
-    core.tlb.flush();
-    core.code.forget_jumps();
+    core.arch.satp = value;
+    core.tlb.flush_local();
+    core.code.enter_space(value);
+}
+
+/// The ASID in a value of `satp`.
+pub(super) const fn asid(satp: u64) -> u16 {
+    (satp >> SATP_ASID_SHIFT) as u16
 }
 
 /// The root page table, if paging is on.
@@ -272,6 +279,5 @@ pub(super) fn assert_legal(core: &Core<Riscv64>) {
     assert_eq!(arch.senvcfg & !SENVCFG_MASK, 0, "senvcfg");
     let mode = arch.satp >> SATP_MODE_SHIFT;
     assert!(mode == SATP_BARE || mode == SATP_SV39, "satp");
-    assert_eq!(arch.satp & !(0xf << SATP_MODE_SHIFT | SATP_PPN), 0, "satp");
     assert!(!core.float_ready || arch.sstatus.float_is_dirty(), "float state changes unseen");
 }

@@ -26,6 +26,7 @@ impl Pte {
     const W: u64 = 1 << 2;
     const X: u64 = 1 << 3;
     const U: u64 = 1 << 4;
+    const G: u64 = 1 << 5;
     const A: u64 = 1 << 6;
     const D: u64 = 1 << 7;
     /// N, PBMT and the reserved bits: none of Svnapot and Svpbmt is there.
@@ -77,6 +78,7 @@ impl Pte {
 /// Guest-physical address of `va`.
 pub(super) fn translate(core: &mut Core<Riscv64>, va: u64, access: Access) -> Result<u64, Trap> {
     let Some(root) = csr::root_table(core.arch.satp) else {
+        note_local(core);
         return Ok(va);
     };
     let unused = 64 - VA_BITS;
@@ -84,6 +86,12 @@ pub(super) fn translate(core: &mut Core<Riscv64>, va: u64, access: Access) -> Re
         return Err(trap::page_fault(va, access));
     }
     walk(core, root, va, access)
+}
+
+/// What the current mode sees at an address, another address space need not have there.
+fn note_local(core: &mut Core<Riscv64>) {
+    core.tlb.note_local();
+    core.code.note_local();
 }
 
 fn walk(core: &mut Core<Riscv64>, root: u64, va: u64, access: Access) -> Result<u64, Trap> {
@@ -106,6 +114,9 @@ fn walk(core: &mut Core<Riscv64>, root: u64, va: u64, access: Access) -> Result<
                 return Err(fault);
             }
             mark_used(core, at, pte, access);
+            if !pte.has(Pte::G) {
+                note_local(core);
+            }
             if level > 0 {
                 core.tlb.note_superpage(va & !offset_mask, offset_mask + 1);
             }

@@ -68,20 +68,29 @@ fn wait(core: &mut Core<Riscv64>) {
     }
 }
 
-/// `sfence.vma`: one page where rs1 names it, else everything.
+/// `sfence.vma`: one page where rs1 names it, else everything; what is not mapped globally of one address
+/// space where rs2 names it, else of all.
 fn fence_translation(core: &mut Core<Riscv64>, instruction: u32) {
-    match instruction >> 15 & 31 {
-        0 => {
+    let register = |field: u32| match instruction >> field & 31 {
+        0 => None,
+        number => Some(core.x[number as usize]),
+    };
+    match (register(15), register(20)) {
+        (None, None) => {
             core.tlb.flush();
             core.code.forget_jumps();
         }
-        rs1 => {
-            let va = core.x[rs1 as usize];
-            match core.tlb.flush_page(va) {
-                Flushed::All => core.code.forget_jumps(),
-                Flushed::Page => core.code.forget_jumps_to(va),
-            }
+        (None, Some(asid)) => {
+            core.tlb.flush_local();
+            core.code.forget_jumps_in(|satp| csr::asid(satp) == asid as u16);
         }
+        (Some(va), asid) => match (core.tlb.flush_page(va), asid) {
+            (Flushed::Page, _) if !core.code.is_jumped_to(va) => {}
+            (Flushed::Page, Some(asid)) => {
+                core.code.forget_jumps_in(|satp| csr::asid(satp) == asid as u16);
+            }
+            (Flushed::Page, None) | (Flushed::All, _) => core.code.forget_jumps(),
+        },
     }
 }
 
