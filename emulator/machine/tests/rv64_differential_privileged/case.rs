@@ -14,6 +14,11 @@ pub(crate) const LEVEL_0: u64 = BASE + 0x5000;
 pub(crate) const FRAME_A: u64 = BASE + 0x6000;
 pub(crate) const FRAME_B: u64 = BASE + 0x8000;
 const SCRATCH: u64 = BASE + 0xc000;
+/// The root of another address space: two gigapages, the second one mapped there as in the first.
+const OTHER_ROOT: u64 = BASE + 0xd000;
+/// Its `satp`, with the largest ASID.
+pub(crate) const OTHER_SATP: u64 = SV39 | 0xffff << 44 | OTHER_ROOT >> 12;
+const SV39: u64 = 8 << 60;
 
 /// Virtual address of what the first entry of [`LEVEL_0`] maps.
 pub(crate) const PAGE_0: u64 = 0x4000_0000;
@@ -84,6 +89,7 @@ pub(crate) enum Snippet {
     RewriteAtomically,
     RewriteUnfenced,
     ReservedPair,
+    Spaces,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,7 +205,6 @@ impl Outcome {
 /// Memory from [`BASE`] on that runs `cases`.
 pub(crate) fn image(harness: &[u8], cases: &[Case]) -> Vec<u8> {
     const ALL: u64 = pte::V | pte::R | pte::W | pte::X | pte::A | pte::D;
-    const SV39: u64 = 8 << 60;
     let mut image = harness.to_vec();
     image.resize((CASES - BASE) as usize, 0);
     image.extend(cases.iter().flat_map(Case::words).flat_map(u64::to_le_bytes));
@@ -215,6 +220,8 @@ pub(crate) fn image(harness: &[u8], cases: &[Case]) -> Vec<u8> {
     }
     set(ROOT + 8, pte::entry(LEVEL_1, pte::V));
     set(ROOT + 16, pte::entry(2 << 30, ALL | pte::G));
+    set(OTHER_ROOT + 8, pte::entry(2 << 30, ALL));
+    set(OTHER_ROOT + 16, pte::entry(2 << 30, ALL | pte::G));
     set(LEVEL_1, pte::entry(LEVEL_0, pte::V));
     set(LEVEL_0 + 16, pte::entry(SNIPPETS, ALL | pte::U));
     image

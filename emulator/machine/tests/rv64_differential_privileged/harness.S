@@ -216,3 +216,15 @@ end:
     lr.d a2, (a0)
     sc.d a3, a1, (a0)
     ebreak
+    snippet                 /* Spaces: runs a0 in turns here and in the address space of a1; reads a1 back to a2 */
+    csrr t0, satp
+    jalr a0
+    csrw satp, a1
+    jalr a0
+    csrr a2, satp
+    csrw satp, t0
+    jalr a0
+    csrw satp, a1
+    jalr a0
+    csrw satp, t0
+    ebreak

@@ -1,8 +1,8 @@
 //! Single situations with what the manual says about them.
 
 use crate::case::{
-    Case, EBREAK, FRAME_A, FRAME_B, GIGAPAGE, LEVEL_0, LEVEL_1, MEGAPAGE, Mode, NOTHING, PAGE,
-    PAGE_0, PAGE_1, ROOT, Snippet, pte, sstatus,
+    Case, EBREAK, FRAME_A, FRAME_B, GIGAPAGE, LEVEL_0, LEVEL_1, MEGAPAGE, Mode, NOTHING,
+    OTHER_SATP, PAGE, PAGE_0, PAGE_1, ROOT, Snippet, pte, sstatus,
 };
 use crate::cause;
 
@@ -32,6 +32,7 @@ const RET: u32 = 0x0000_8067;
 pub(crate) fn all() -> Vec<Situation> {
     let mut all = page_tables();
     all.extend(fences());
+    all.push(spaces());
     all.extend(borders());
     all.extend(modes());
     all.extend(interrupts());
@@ -170,6 +171,23 @@ fn fences() -> Vec<Situation> {
         load("a megapage moved, fenced by another address in it", before + MEGA, 8, MEGAPAGE),
         load("a megapage moved back, fenced by its end", before, 7, MEGAPAGE + MEGA - PAGE),
     ]
+}
+
+/// Code at one address in two address spaces, which take turns without a fence.
+fn spaces() -> Situation {
+    const MEGA: u64 = 2 << 20;
+    let offset = FRAME_A % MEGA;
+    let case = supervisor("code in two address spaces in turns", Snippet::Spaces)
+        .code(FRAME_A, [ADD_1, RET])
+        .code(FRAME_A + MEGA, [ADD_16, RET])
+        .write(LEVEL_1 + 8, pte::entry(FRAME_A + MEGA - offset, ALL))
+        .arguments([MEGAPAGE + offset, OTHER_SATP, 0, 0]);
+    let expected = Expected {
+        scause: cause::BREAKPOINT,
+        arguments: [None, None, Some(OTHER_SATP), Some(2 * 16 + 2)],
+        ..Expected::default()
+    };
+    (case, expected)
 }
 
 /// Accesses and instructions on two pages, which need not be neighbours in memory.
