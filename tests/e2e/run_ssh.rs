@@ -13,11 +13,13 @@ const COMMENT: &str = "key-of-the-host-4711";
 /// Asks the agent for its keys, by the protocol of draft-ietf-sshm-ssh-agent section 3.5: message 11
 /// is answered by message 12, which holds the keys' number. Shows that and the last key's comment.
 const ASK: &str = r#"
-import os, socket, struct, sys
+import os, select, socket, struct, sys
 agent = socket.socket(socket.AF_UNIX)
 agent.connect(sys.argv[1] if len(sys.argv) > 1 else os.environ["SSH_AUTH_SOCK"])
 agent.sendall(struct.pack(">IB", 1, 11))
 if "half" in sys.argv:
+    # An agent that sees the end before it has answered does not answer.
+    select.select([agent], [], [])
     agent.shutdown(socket.SHUT_WR)
 read = agent.makefile("rb").read
 length, kind, keys = struct.unpack(">IBI", read(9))
