@@ -48,7 +48,7 @@ def built(args, folder):
     names = ("debian.wasm", "debian.cwasm", "stock.cwasm", "root.squashfs")
     wasm, ours, stock, root = (folder / name for name in names)
     build = [args.lithify, "build", "--quiet", "--boot-files", args.boot, "--build-context", context]
-    subprocess.run([*build, "-o", wasm, folder], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*build, "--compress", "none", "-o", wasm, folder], check=True, stdout=subprocess.DEVNULL)
     subprocess.run([args.lithify, "compile", wasm, "-o", ours], check=True)
     subprocess.run([args.wasmtime, "compile", "-o", stock, wasm], check=True)
     sides.extract_squashfs(wasm, root)

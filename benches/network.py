@@ -71,7 +71,7 @@ def built(args, folder):
     context = f"debian:trixie-slim=oci-layout://{args.base}"
     wasm, compiled, root = (folder / name for name in ("debian.wasm", "debian.cwasm", "root.squashfs"))
     build = [args.lithify, "build", "--quiet", "--boot-files", args.boot, "--build-context", context]
-    subprocess.run([*build, "-o", wasm, folder], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*build, "--compress", "none", "-o", wasm, folder], check=True, stdout=subprocess.DEVNULL)
     subprocess.run([args.lithify, "compile", wasm, "-o", compiled], check=True)
     sides.extract_squashfs(wasm, root)
     return compiled, root
