@@ -274,9 +274,8 @@ fn two_artifacts_talk_over_a_published_port() {
     assert_eq!(outcome.stdout_text(), "from one to the other\n");
 }
 
-#[test]
-fn what_a_container_sent_arrives_although_it_has_ended() {
-    let Some(debian) = debian() else { return };
+/// A port of the host, and the number of bytes that one client sends there, who is not read at once.
+fn late_reader() -> (u16, thread::JoinHandle<usize>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let reader = thread::spawn(move || {
@@ -284,6 +283,13 @@ fn what_a_container_sent_arrives_although_it_has_ended() {
         thread::sleep(Duration::from_millis(200));
         read(&stream).len()
     });
+    (port, reader)
+}
+
+#[test]
+fn what_a_container_sent_arrives_although_it_has_ended() {
+    let Some(debian) = debian() else { return };
+    let (port, reader) = late_reader();
     let script = format!("head -c 5000000 /dev/zero > /dev/tcp/host.docker.internal/{port}");
     ours(&debian, &["--network", "host"], &["bash", "-c", &script]).expect_code(0);
     assert_eq!(reader.join().expect("a reader"), 5_000_000);

@@ -182,13 +182,7 @@ fn a_component_has_64_connections_at_a_time_and_half_closes() {
 #[test]
 fn what_a_component_sent_arrives_although_it_has_ended() {
     let Some(debian) = debian() else { return };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    let reader = thread::spawn(move || {
-        let (stream, _) = listener.accept().expect("a client");
-        thread::sleep(Duration::from_millis(200));
-        read(&stream).len()
-    });
+    let (port, reader) = late_reader();
     let script = format!("head -c 5000000 /dev/zero > /dev/tcp/host.docker.internal/{port}");
     let words = ["bash", "-c", &script];
     run(&mut component(&debian, &[NETWORK], "--network host", &words)).expect_code(0);
