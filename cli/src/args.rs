@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Bundle(BundleArgs),
     /// Make a WASI 0.2 component of an artifact, to which stock runtimes give a network
     Component(ComponentArgs),
+    /// Make a web page of an artifact, which runs in the browser
+    Web(WebArgs),
     /// Show what an artifact holds
     Inspect(InspectArgs),
     /// Log in to a registry
@@ -313,6 +315,17 @@ pub(crate) struct ComponentArgs {
     /// Folder with the component's program
     #[arg(long, value_name = "FOLDER", env = "LITHIFY_BOOT_FILES")]
     pub(crate) boot_files: Option<PathBuf>,
+    /// The artifact, a file or a name in the store
+    #[arg(value_name = "FILE|NAME")]
+    pub(crate) artifact: OsString,
+}
+
+/// Arguments of `web`.
+#[derive(Debug, Args)]
+pub(crate) struct WebArgs {
+    /// The folder to make, for any web server to serve [default: FILE.web]
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(crate) output: Option<PathBuf>,
     /// The artifact, a file or a name in the store
     #[arg(value_name = "FILE|NAME")]
     pub(crate) artifact: OsString,

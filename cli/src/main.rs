@@ -29,6 +29,7 @@ mod save;
 mod signals;
 mod tag;
 mod waiting;
+mod web;
 
 use args::{Arguments, Command};
 use clap::{CommandFactory, Parser};
@@ -57,6 +58,7 @@ fn dispatch(command: Command) -> Result<Exit, CliError> {
         Command::Compile(args) => compile::compile(&args),
         Command::Bundle(args) => bundle::bundle(&args),
         Command::Component(args) => component::component(&args),
+        Command::Web(args) => web::web(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Login(args) => login::login(&args),
         Command::Logout(args) => login::logout(&args),

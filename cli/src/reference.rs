@@ -70,6 +70,37 @@ pub(crate) fn platforms(wanted: Option<&Platform>) -> Vec<Platform> {
     }
 }
 
+/// An artifact on this machine, to be turned into something else.
+pub(crate) struct LocalArtifact {
+    pub(crate) file: PathBuf,
+    /// Whose file it is, open until the file is.
+    store: Option<Store>,
+}
+
+impl LocalArtifact {
+    /// What a word of the command line means.
+    pub(crate) fn find(word: &OsStr) -> Result<Self, CliError> {
+        let reference = match Target::of(word)? {
+            Target::File(file) => return Ok(Self { file, store: None }),
+            Target::Name(reference) => reference,
+        };
+        let store = open_store()?;
+        let descriptor = in_store(&store, &reference)?;
+        let artifact = artifact(&store, &reference, &descriptor)?;
+        let module = store.get(&artifact.module.digest).map_err(CliError::own)?;
+        Ok(Self { file: module.name().into(), store: Some(store) })
+    }
+
+    /// Where the result goes: as the user says, else beside the artifact's file with this suffix.
+    pub(crate) fn output(&self, wanted: Option<&Path>, suffix: &str) -> Result<PathBuf, CliError> {
+        match (wanted, &self.store) {
+            (Some(path), _) => Ok(path.to_owned()),
+            (None, None) => Ok(self.file.with_extension(suffix)),
+            (None, Some(_)) => Err(CliError::usage("the artifact is no file, say where with -o")),
+        }
+    }
+}
+
 /// An artifact in the store, and the store, which must stay open until the file is.
 pub(crate) struct Located {
     pub(crate) store: Store,

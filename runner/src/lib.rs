@@ -29,6 +29,7 @@ mod run;
 mod terminal;
 mod trust;
 mod wasi;
+mod web;
 
 pub use artifact::Artifact;
 pub use bundle::Bundle;
@@ -47,3 +48,4 @@ pub use output_watch::OutputWatch;
 pub use run::{End, RunOptions, Standstill, run, run_until_freeze};
 pub use terminal::{NotATerminal, Terminal};
 pub use wasi::Streams;
+pub use web::{MAX_WEB_ARTIFACT, WEB_ARTIFACT, WEB_PAGE};

@@ -40,3 +40,4 @@ mod support;
 mod terminal;
 mod translation;
 mod warm;
+mod web;
