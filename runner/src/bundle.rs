@@ -12,6 +12,9 @@
 //!
 //! A bundle starts as the runner does. The runner then finds the engine's mark in the header of the
 //! file that it is, and maps it a second time as a compiled artifact.
+//!
+//! A bundle that is cut off inside the runner, its first megabyte, is a program that is cut off: it dies of the
+//! first page that is not there, before anything in it could say why. One that is cut off behind says so.
 
 #[cfg(feature = "compiler")]
 mod join;
