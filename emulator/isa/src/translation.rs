@@ -46,7 +46,7 @@ pub const TLB_STORES: usize = TLB_ENTRIES * TLB_ENTRY_SIZE;
 pub const TLB_SET_SIZE: usize = 2 * TLB_STORES;
 
 /// Entries of the jump cache, direct-mapped by [`jump_index`].
-pub const JUMP_ENTRIES: usize = 16384;
+pub const JUMP_ENTRIES: usize = 65536;
 /// How far the program counter is shifted before it is folded into itself: one page's code has
 /// places of its own, and so have the starts of many pages.
 pub const JUMP_FOLD: i64 = 11;

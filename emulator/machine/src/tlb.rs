@@ -4,6 +4,10 @@
 //! is settled by the slow path: pages without permission, devices, stores to pages that hold
 //! decoded code, pages whose dirty bit is not set yet, and accesses that cross a page border.
 //! Misaligned accesses inside a page hit: hosts do them at the price of aligned ones.
+//!
+//! There is a set of entries for each view of the memory. What is mapped in one address space only is in sets
+//! of its own: who comes back to an address space finds what was left there, and goes over to another
+//! one by a pointer.
 
 use std::mem::offset_of;
 use std::ops::Range;
@@ -15,8 +19,23 @@ use lithify_isa::translation::{
 
 use crate::arena::PAGE_SIZE;
 
-/// Sets, one for each way the CPU can look at the address space (the architecture numbers them).
-pub(crate) const SETS: usize = 3;
+/// Address spaces that keep their entries. More programs than that which take turns start anew.
+const SPACES: usize = 8;
+/// Sets: that of the kernel's own view, and two of each address space.
+const SETS: usize = 1 + 2 * SPACES;
+/// The set of the kernel's own view, which all address spaces share.
+const KERNEL: usize = 0;
+
+/// A way to look at the memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// What user code may access.
+    User,
+    /// What the kernel may access while it leaves user memory alone.
+    Kernel,
+    /// What the kernel may access, user memory too.
+    KernelAndUser,
+}
 
 /// Entries of a set, of both its tables.
 const SET: usize = 2 * ENTRIES;
@@ -26,7 +45,9 @@ const STORES: usize = ENTRIES;
 /// Entries that are emptied together. A guest that switches between two small programs flushes
 /// what they use, not all.
 const CHUNK: usize = 256;
-const CHUNKS: usize = SETS * SET / CHUNK;
+const CHUNKS: usize = SET / CHUNK;
+/// A bit for each chunk of a set.
+type Chunks = u16;
 
 const OFFSET_MASK: u64 = PAGE_SIZE as u64 - 1;
 
@@ -52,7 +73,10 @@ const _: () = assert!(
         && SET * size_of::<Entry>() == TLB_SET_SIZE,
     "translated code looks here"
 );
-const _: () = assert!((SETS * SET).is_multiple_of(CHUNK) && CHUNKS <= u128::BITS as usize);
+const _: () = assert!(SET.is_multiple_of(CHUNK) && CHUNKS <= Chunks::BITS as usize);
+
+/// No address space has this name.
+const NOBODY: u64 = u64::MAX;
 
 /// The tag of the page of the last byte of an access at `va`. If that is not the page of the first one, the
 /// entry of the first cannot hold it: neighbouring pages have different entries.
@@ -69,10 +93,17 @@ pub(crate) struct Tlb {
     current: NonNull<Entry>,
     /// Number of the current set.
     set: usize,
-    /// Chunks that hold more than empty entries.
-    used: u128,
-    /// Sets that may hold what is mapped in one address space only.
-    local: [bool; SETS],
+    view: View,
+    /// Chunks of each set that hold more than empty entries.
+    used: [Chunks; SETS],
+    /// What the architecture calls the address spaces that have sets.
+    names: [u64; SPACES],
+    /// The current one's place among them.
+    space: usize,
+    /// Whose place the next one takes.
+    oldest: usize,
+    /// Whether the kernel's set may hold what is mapped in one address space only.
+    kernel_is_local: bool,
     /// Virtual addresses that superpages have mapped, in the lower and the upper half of the
     /// address space: the kernel's own mapping, made of them, must not cost the user's its fences.
     superpages: [Range<u64>; 2],
@@ -86,7 +117,7 @@ pub(crate) struct Tlb {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flushed {
     All,
-    /// One page, in every set.
+    /// One page.
     Page,
 }
 
@@ -98,6 +129,11 @@ fn no_entries() -> Box<[Entry; SETS * SET]> {
     entries.try_into().expect("as many")
 }
 
+/// The sets of the address space at place `space`: its user's and that of a kernel with access to user memory.
+const fn sets_of(space: usize) -> [usize; 2] {
+    [KERNEL + 1 + 2 * space, KERNEL + 2 + 2 * space]
+}
+
 const fn half(va: u64) -> usize {
     (va >> 63) as usize
 }
@@ -106,22 +142,55 @@ impl Tlb {
     pub(crate) fn new() -> Self {
         let mut entries = no_entries();
         let current = NonNull::from(&mut entries[0]);
-        Self {
+        let mut tlb = Self {
             entries,
             current,
             set: 0,
-            used: 0,
-            local: [false; SETS],
+            view: View::User,
+            used: [0; SETS],
+            names: [NOBODY; SPACES],
+            space: 0,
+            oldest: 0,
+            kernel_is_local: false,
             superpages: NO_SUPERPAGES,
             limit: 0,
             filled: 0,
-        }
+        };
+        tlb.enter_space(0);
+        tlb
     }
 
-    /// Makes `set` the one that lookups and fills use.
-    pub(crate) fn select(&mut self, set: usize) {
+    /// Makes lookups and fills use the set of `view`.
+    pub(crate) fn select(&mut self, view: View) {
+        self.view = view;
+        let [user, both] = sets_of(self.space);
+        let set = match view {
+            View::User => user,
+            View::Kernel => KERNEL,
+            View::KernelAndUser => both,
+        };
         self.set = set;
         self.current = NonNull::from(&mut self.entries[set * SET..][..SET]).cast();
+    }
+
+    /// Goes over to the address space that the architecture calls `name`.
+    pub(crate) fn enter_space(&mut self, name: u64) {
+        if self.kernel_is_local {
+            self.empty_set(KERNEL);
+        }
+        self.space = match self.names.iter().position(|known| *known == name) {
+            Some(space) => space,
+            None => self.learn(name),
+        };
+        self.select(self.view);
+    }
+
+    fn learn(&mut self, name: u64) -> usize {
+        let space = self.oldest;
+        self.oldest = (space + 1) % SPACES;
+        sets_of(space).into_iter().for_each(|set| self.empty_set(set));
+        self.names[space] = name;
+        space
     }
 
     /// First entry of the current set.
@@ -174,7 +243,7 @@ impl Tlb {
         }
         let at = self.set * SET + table + Self::slot(va);
         self.entries[at] = Entry { tag: va | OFFSET_MASK, addend };
-        self.used |= 1 << (at / CHUNK);
+        self.used[self.set] |= 1 << (at % SET / CHUNK);
     }
 
     /// Holds at most so many entries from now on; 0 for as many as there are.
@@ -204,25 +273,27 @@ impl Tlb {
     }
 
     fn empty_set(&mut self, set: usize) {
-        for (number, chunk) in self.entries.chunks_exact_mut(CHUNK).enumerate() {
-            if number * CHUNK / SET == set && self.used >> number & 1 != 0 {
-                chunk.fill(EMPTY);
-                self.used &= !(1 << number);
-            }
+        let used = std::mem::take(&mut self.used[set]);
+        let chunks = self.entries[set * SET..][..SET].chunks_exact_mut(CHUNK).enumerate();
+        for (_, chunk) in chunks.filter(|(number, _)| used >> number & 1 != 0) {
+            chunk.fill(EMPTY);
         }
-        self.local[set] = false;
+        self.kernel_is_local &= set != KERNEL;
     }
 
     /// Notes that what the current set is about to hold is mapped in this address space only.
     pub(crate) const fn note_local(&mut self) {
-        self.local[self.set] = true;
+        self.kernel_is_local |= self.set == KERNEL;
     }
 
-    /// Forgets what is not mapped in all address spaces.
-    pub(crate) fn flush_local(&mut self) {
-        for set in 0..SETS {
-            if self.local[set] {
-                self.empty_set(set);
+    /// Forgets what the address spaces that `is_meant` accepts by name do not share with all others.
+    pub(crate) fn flush_spaces(&mut self, is_meant: impl Fn(u64) -> bool) {
+        if self.kernel_is_local {
+            self.empty_set(KERNEL);
+        }
+        for space in 0..SPACES {
+            if is_meant(self.names[space]) {
+                sets_of(space).into_iter().for_each(|set| self.empty_set(set));
             }
         }
     }
@@ -234,28 +305,38 @@ impl Tlb {
         *known = if known.is_empty() { va..end } else { known.start.min(va)..known.end.max(end) };
     }
 
-    /// Forgets the page of `va` in every set; everything, where the page may be part of a
-    /// superpage.
-    pub(crate) fn flush_page(&mut self, va: u64) -> Flushed {
+    /// Forgets the page of `va` in the address spaces that `is_meant` accepts by name; everything, where
+    /// the page may be part of a superpage.
+    pub(crate) fn flush_page(&mut self, va: u64, is_meant: impl Fn(u64) -> bool) -> Flushed {
         if self.superpages[half(va)].contains(&va) {
             self.flush();
             return Flushed::All;
         }
-        for table in 0..SETS * SET / ENTRIES {
-            let at = table * ENTRIES + Self::slot(va);
-            if self.used >> (at / CHUNK) & 1 != 0 {
-                self.entries[at] = EMPTY;
+        self.empty_page(KERNEL, va);
+        for space in 0..SPACES {
+            if is_meant(self.names[space]) {
+                sets_of(space).into_iter().for_each(|set| self.empty_page(set, va));
             }
         }
         Flushed::Page
+    }
+
+    fn empty_page(&mut self, set: usize, va: u64) {
+        for at in [0, STORES].map(|table| table + Self::slot(va)) {
+            if self.used[set] >> (at / CHUNK) & 1 != 0 {
+                self.entries[set * SET + at] = EMPTY;
+            }
+        }
     }
 
     /// Entries for stores that may hold something.
     fn stores(&mut self) -> impl Iterator<Item = &mut Entry> {
         let used = self.used;
         let chunks = self.entries.chunks_exact_mut(CHUNK).enumerate();
-        let wanted = chunks
-            .filter(move |(number, _)| used >> number & 1 != 0 && number * CHUNK % SET >= STORES);
+        let wanted = chunks.filter(move |(number, _)| {
+            let (set, chunk) = (number / CHUNKS, number % CHUNKS);
+            used[set] >> chunk & 1 != 0 && chunk * CHUNK >= STORES
+        });
         wanted.flat_map(|(_, chunk)| chunk).filter(|entry| **entry != EMPTY)
     }
 
@@ -288,6 +369,68 @@ mod tests {
         NonNull::new(address as *mut u8).expect("not zero")
     }
 
+    const VIEWS: [View; 3] = [View::User, View::Kernel, View::KernelAndUser];
+
+    /// The views in which an address space can load from the page at 0x1000.
+    fn hits(tlb: &mut Tlb, space: u64) -> [bool; 3] {
+        tlb.enter_space(space);
+        VIEWS.map(|view| {
+            tlb.select(view);
+            tlb.read::<1>(0x1000).is_some()
+        })
+    }
+
+    fn fill_views(tlb: &mut Tlb, space: u64) {
+        tlb.enter_space(space);
+        for view in VIEWS {
+            tlb.select(view);
+            tlb.fill_read(0x1000, host(0x5000));
+        }
+    }
+
+    #[test]
+    fn who_comes_back_to_an_address_space_finds_its_entries() {
+        let mut tlb = Tlb::new();
+        fill_views(&mut tlb, 7);
+        assert_eq!(hits(&mut tlb, 8), [false, true, false], "the kernel's are everybody's");
+        assert_eq!(hits(&mut tlb, 7), [true; 3]);
+        for space in 10..10 + SPACES as u64 {
+            tlb.enter_space(space);
+        }
+        assert_eq!(hits(&mut tlb, 7), [false, true, false], "its place was taken");
+    }
+
+    #[test]
+    fn a_kernels_entry_of_one_address_space_ends_with_it() {
+        let mut tlb = Tlb::new();
+        fill_views(&mut tlb, 7);
+        tlb.select(View::User);
+        tlb.note_local();
+        assert_eq!(hits(&mut tlb, 8), [false, true, false], "the user's always are");
+        tlb.select(View::Kernel);
+        tlb.note_local();
+        assert_eq!(hits(&mut tlb, 7), [true, false, true]);
+    }
+
+    #[test]
+    fn fences_reach_the_address_spaces_they_mean() {
+        for (page, expected) in [(false, [false, true, false]), (true, [false; 3])] {
+            let mut tlb = Tlb::new();
+            for space in [7, 8, 9] {
+                fill_views(&mut tlb, space);
+            }
+            let is_meant = |space| space == 8;
+            if page {
+                assert_eq!(tlb.flush_page(0x1000, is_meant), Flushed::Page);
+            } else {
+                tlb.flush_spaces(is_meant);
+            }
+            assert_eq!(hits(&mut tlb, 8), expected);
+            assert_eq!(hits(&mut tlb, 7), [true, !page, true]);
+            assert_eq!(hits(&mut tlb, 9), [true, !page, true]);
+        }
+    }
+
     #[test]
     fn only_accesses_inside_the_page_with_permission_hit() {
         let mut tlb = Tlb::new();
@@ -310,36 +453,39 @@ mod tests {
         tlb.note_superpage(0xffff_ffd0_0000_0000, 1 << 30);
         tlb.note_superpage(0x20_0000, 0x20_0000);
         tlb.fill_read(0x20_1000, host(0x5000));
-        tlb.flush_page(0x40_0000);
+        tlb.flush_page(0x40_0000, |_| true);
         assert!(tlb.read::<1>(0x20_1000).is_some());
-        tlb.flush_page(0x3f_f000);
+        tlb.flush_page(0x3f_f000, |_| true);
         assert_eq!(tlb.read::<1>(0x20_1000), None);
     }
 
     #[test]
     fn sets_are_apart_and_protect_reaches_all() {
         let mut tlb = Tlb::new();
-        tlb.select(1);
+        tlb.select(View::Kernel);
         tlb.fill_read(0x1000, host(0x5000));
         tlb.fill_write(0x1000, host(0x5000));
-        tlb.select(0);
+        tlb.select(View::User);
         assert_eq!(tlb.read::<1>(0x1000), None);
         tlb.protect(host(0x5000));
-        tlb.select(1);
+        tlb.select(View::Kernel);
         assert_eq!(tlb.write::<1>(0x1000), None);
         assert!(tlb.read::<1>(0x1000).is_some());
-        tlb.flush_page(0x1fff);
+        tlb.flush_page(0x1fff, |_| false);
         assert_eq!(tlb.read::<1>(0x1000), None);
     }
 
     #[test]
     fn a_flush_forgets_every_entry_of_every_set() {
         let mut tlb = Tlb::new();
-        for set in 0..SETS {
-            tlb.select(set);
-            for page in 0..ENTRIES as u64 {
-                tlb.fill_read(page << 12, host(0x5000));
-                tlb.fill_write(page << 12, host(0x6000));
+        for space in 0..SPACES as u64 {
+            tlb.enter_space(space);
+            for view in VIEWS {
+                tlb.select(view);
+                for page in 0..ENTRIES as u64 {
+                    tlb.fill_read(page << 12, host(0x5000));
+                    tlb.fill_write(page << 12, host(0x6000));
+                }
             }
         }
         assert!(tlb.entries.iter().all(|entry| *entry != EMPTY));

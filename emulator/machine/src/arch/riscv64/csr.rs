@@ -4,6 +4,7 @@ use super::{Mode, Riscv64, trap};
 use crate::arch::Trap;
 use crate::core::{Core, Pause};
 use crate::float::Flags;
+use crate::tlb::View;
 
 const FFLAGS: u16 = 0x001;
 const FRM: u16 = 0x002;
@@ -230,9 +231,9 @@ fn write_sstatus(core: &mut Core<Riscv64>, value: u64) {
 /// Points the TLB and the jump cache at what the current mode may see.
 pub(super) fn select_view(core: &mut Core<Riscv64>) {
     let view = match (core.arch.mode, core.arch.sstatus.user_memory()) {
-        (Mode::User, _) => 0,
-        (Mode::Supervisor, false) => 1,
-        (Mode::Supervisor, true) => 2,
+        (Mode::User, _) => View::User,
+        (Mode::Supervisor, false) => View::Kernel,
+        (Mode::Supervisor, true) => View::KernelAndUser,
     };
     core.tlb.select(view);
     core.code.select(core.arch.mode == Mode::Supervisor);
@@ -253,8 +254,13 @@ fn write_satp(core: &mut Core<Riscv64>, value: u64) {
         return;
     }
     core.arch.satp = value;
-    core.tlb.flush_local();
-    core.code.enter_space(value);
+    enter_space(core);
+}
+
+/// Points the caches at the address space that `satp` names.
+pub(super) fn enter_space(core: &mut Core<Riscv64>) {
+    core.tlb.enter_space(core.arch.satp);
+    core.code.enter_space(core.arch.satp);
 }
 
 /// The ASID in a value of `satp`.

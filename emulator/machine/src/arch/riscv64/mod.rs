@@ -139,6 +139,7 @@ impl Core<Riscv64> {
 
     /// Derives what caches depend on from registers that were set from outside.
     pub(crate) fn resume(&mut self) {
+        csr::enter_space(self);
         csr::select_view(self);
     }
 }

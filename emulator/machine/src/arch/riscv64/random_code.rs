@@ -128,6 +128,7 @@ fn fill(core: &mut Core<Riscv64>, random: &mut Random) {
 fn set_csrs(core: &mut Core<Riscv64>, random: &mut Random) {
     if random.below(3) == 0 {
         core.arch.satp = csr::SATP_SV39 << 60 | ROOT >> 12;
+        csr::enter_space(core);
     }
     // Through the guest's own instruction: only what a guest can write gets there.
     for number in [0x100u32, 0x104, 0x105, 0x106, 0x10a, 0x140, 0x141, 0x14d, 0x003] {

@@ -81,16 +81,19 @@ fn fence_translation(core: &mut Core<Riscv64>, instruction: u32) {
             core.code.forget_jumps();
         }
         (None, Some(asid)) => {
-            core.tlb.flush_local();
-            core.code.forget_jumps_in(|satp| csr::asid(satp) == asid as u16);
+            let is_meant = |satp| csr::asid(satp) == asid as u16;
+            core.tlb.flush_spaces(is_meant);
+            core.code.forget_jumps_in(is_meant);
         }
-        (Some(va), asid) => match (core.tlb.flush_page(va), asid) {
-            (Flushed::Page, _) if !core.code.is_jumped_to(va) => {}
-            (Flushed::Page, Some(asid)) => {
-                core.code.forget_jumps_in(|satp| csr::asid(satp) == asid as u16);
+        (Some(va), asid) => {
+            let is_meant = |satp| asid.is_none_or(|asid| csr::asid(satp) == asid as u16);
+            match core.tlb.flush_page(va, is_meant) {
+                Flushed::All => core.code.forget_jumps(),
+                Flushed::Page if !core.code.is_jumped_to(va) => {}
+                Flushed::Page if asid.is_some() => core.code.forget_jumps_in(is_meant),
+                Flushed::Page => core.code.forget_jumps(),
             }
-            (Flushed::Page, None) | (Flushed::All, _) => core.code.forget_jumps(),
-        },
+        }
     }
 }
 
