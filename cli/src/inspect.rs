@@ -124,12 +124,14 @@ fn machine_shown(all: u64, parts: Option<MachineSizes>) -> String {
     let all = BinaryBytes(all);
     let Some(parts) = parts else { return all.to_string() };
     let named = [
-        ("kernel", parts.kernel),
-        ("its variables", parts.kernel_data),
-        ("its memory", parts.kernel_allocated),
+        ("kernel code", parts.kernel_code),
+        ("its constants", parts.kernel_constants),
+        ("its variables", parts.kernel_variables),
         ("page tables", parts.page_tables),
-        ("init's file", parts.init_file),
-        ("program", parts.program),
+        ("slab", parts.slab),
+        ("page cache", parts.page_cache),
+        ("programs", parts.programs),
+        ("else of the kernel", parts.kernel_other),
         ("emulator", parts.emulator),
     ];
     let shown = named.map(|(name, len)| format!("{name} {}", BinaryBytes(len)));

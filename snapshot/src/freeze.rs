@@ -205,7 +205,7 @@ pub fn freeze(
     wizer.init_func(INITIALIZE);
     let (context, instrumented) = wizer.instrument(&wasm).map_err(emulator)?;
     let rehearsed = machine.try_clone().map_err(FreezeError::Rootfs)?;
-    let (kernel, initramfs) = (machine.kernel.clone(), machine.initramfs.clone());
+    let kernel = machine.kernel.clone();
     let (mut store, instance) = load(engine, cache, &instrumented, machine, log)?;
     let outcome = boot(&mut store, &instance)?;
     if let Some(call) = store.data().touched() {
@@ -231,9 +231,10 @@ pub fn freeze(
     if let Some((selection, translation)) = selection.as_ref().zip(translation.as_ref()) {
         footprint.extend(code_of(selection, translation));
     }
-    Emulator { store: &mut store, instance }.settle(&footprint).map_err(unfit)?;
-    let mut settled = Emulator { store: &mut store, instance };
-    let census = settled.census(&kernel, &initramfs).map_err(unfit)?;
+    let mut booted = Emulator { store: &mut store, instance };
+    let kinds = booted.kinds(&kernel).map_err(unfit)?;
+    booted.settle(&footprint).map_err(unfit)?;
+    let census = booted.census(&kinds).map_err(unfit)?;
     let mut state = Booted { store: &mut store, instance };
     let frozen = complete(wizer.snapshot(&context, &mut state)).map_err(emulator)?;
     let report = translation.as_ref().map(TranslationReport::of);

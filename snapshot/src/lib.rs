@@ -24,6 +24,7 @@ mod freeze;
 mod host;
 mod imports;
 mod inspect;
+mod memory_map;
 mod rom;
 mod save;
 mod sections;

@@ -6,7 +6,7 @@ use lithify_translate::{Block, Code, Link, Page, Translation, translate};
 use wasmtime::{Instance, Store, WasmParams, WasmResults};
 
 use crate::append::Place;
-use crate::census::Census;
+use crate::census::{Census, Kinds};
 use crate::host::BootHost;
 
 /// Everything that translated code accesses at a constant address lies below: engines then need no
@@ -87,16 +87,26 @@ impl Emulator<'_> {
         self.call("lithify_settle", ())
     }
 
-    /// What the guest uses its memory for; nothing if the emulator does not say.
-    pub(crate) fn census(&mut self, kernel: &[u8], initramfs: &[u8]) -> Result<Census, LinkError> {
-        if !self.offers("lithify_census") {
-            return Ok(Census::default());
-        }
-        let place: u64 = self.call("lithify_census", ())?;
-        let records = self.memory(place >> 32, place as u32 as usize)?.to_vec();
+    /// What the guest uses its memory for, before [`settle`](Self::settle).
+    pub(crate) fn kinds(&mut self, kernel: &[u8]) -> Result<Kinds, LinkError> {
+        let records = self.pages_in_use()?;
         let memory = self.instance.get_memory(&mut *self.store, "memory");
         let memory = memory.map_or(&[][..], |memory| memory.data(&*self.store));
-        Ok(Census::new(&records, memory, kernel, initramfs))
+        Ok(Kinds::new(&records, memory, kernel))
+    }
+
+    /// The same of the machine as it will be frozen.
+    pub(crate) fn census(&mut self, kinds: &Kinds) -> Result<Census, LinkError> {
+        Ok(Census::new(&self.pages_in_use()?, kinds))
+    }
+
+    /// Nothing if the emulator does not say.
+    fn pages_in_use(&mut self) -> Result<Vec<u8>, LinkError> {
+        if !self.offers("lithify_census") {
+            return Ok(Vec::new());
+        }
+        let place: u64 = self.call("lithify_census", ())?;
+        Ok(self.memory(place >> 32, place as u32 as usize)?.to_vec())
     }
 
     /// Boots, trains, and returns what was counted; `None` if the machine did not come up.

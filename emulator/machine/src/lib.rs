@@ -48,7 +48,7 @@ mod tlb;
 pub use arch::riscv64::platform;
 pub use boot::{BootError, MAX_MEMORY, MIN_MEMORY};
 pub use bus::{GuestMemory, GuestPhysAddr, MmioDevice, NotRam};
-pub use census::{PageInUse, Use};
+pub use census::PageInUse;
 pub use core::{Halt, Translated};
 pub use devices::GENERATION_ID_LEN;
 pub use footprint::Footprint;

@@ -50,13 +50,12 @@ pub(crate) extern "C" fn settle() {
     scrub::retire_free_memory();
 }
 
-/// What the settled machine's memory is used for: address and length of records of three words, the
-/// address in the upper half. The words are a page's number in the guest's RAM, its address, and what
-/// it is for.
+/// Where the pages of the settled machine's RAM are: address and length of records of two words, the
+/// address in the upper half. The words are a page's number and its address.
 #[unsafe(export_name = "lithify_census")]
 pub(crate) extern "C" fn census() -> u64 {
     let pages = translation::with_machine(|machine| machine.census()).unwrap_or_default();
-    let words = |page: PageInUse| [page.page, page.address, page.is_for as u32];
+    let words = |page: PageInUse| [page.page, page.address];
     hand_over(pages.into_iter().flat_map(words).flat_map(u32::to_le_bytes).collect())
 }
 

@@ -13,8 +13,6 @@ mod trap;
 
 use lithify_isa::{Op, riscv64};
 
-pub(crate) use sv39::survey;
-
 use super::{Access, Arch, Trap};
 use crate::core::Core;
 

@@ -1,13 +1,8 @@
 //! Address translation (volume II, sections 12.3.2 and 12.4) with hardware updates of the
 //! accessed and dirty bits (Svadu).
 
-use std::collections::BTreeSet;
-
 use super::{Mode, Riscv64, csr, trap};
 use crate::arch::{Access, Trap};
-use crate::arena::PAGE_SIZE;
-use crate::bus::{GuestMemory, GuestPhysAddr};
-use crate::census::Use;
 use crate::core::Core;
 
 const PAGE_SHIFT: u32 = 12;
@@ -128,39 +123,6 @@ fn walk(core: &mut Core<Riscv64>, root: u64, va: u64, access: Access) -> Result<
         table = pte.ppn() << PAGE_SHIFT;
     }
     Err(fault)
-}
-
-/// Tells `see` of the tables of the current address space, and of the pages that programs have in it.
-pub(crate) fn survey(core: &Core<Riscv64>, see: &mut impl FnMut(u64, Use)) {
-    if let Some(root) = csr::root_table(core.arch.satp) {
-        survey_table(core, root, LEVELS - 1, &mut BTreeSet::new(), see);
-    }
-}
-
-/// `seen` keeps tables that lead to each other from being looked at for ever.
-fn survey_table(
-    core: &Core<Riscv64>,
-    table: u64,
-    level: u32,
-    seen: &mut BTreeSet<(u32, u64)>,
-    see: &mut impl FnMut(u64, Use),
-) {
-    let mut entries = [0; PAGE_SIZE];
-    if !seen.insert((level, table)) || core.ram.read(GuestPhysAddr(table), &mut entries).is_err() {
-        return;
-    }
-    see(table, Use::PageTable);
-    for entry in entries.as_chunks().0 {
-        let pte = Pte(u64::from_le_bytes(*entry));
-        let at = pte.ppn() << PAGE_SHIFT;
-        if pte.is_valid() && pte.is_leaf() {
-            if level == 0 && pte.has(Pte::U) {
-                see(at, Use::Program);
-            }
-        } else if pte.is_valid() && level > 0 {
-            survey_table(core, at, level - 1, seen, see);
-        }
-    }
 }
 
 /// Sets A, and D for a store, if they are not set yet.
