@@ -52,17 +52,21 @@ component: setup
 	$(build_component)
 	@install -m 644 $(CARGO_TARGET_DIR)/$(VM_TARGET)/guest/lithify_component.wasm $(BOOT)/component.wasm
 
-.PHONY: boot-files
-boot-files: kernel init emulator component ## what an artifact boots from (kernel, initramfs, emulator), what a component runs
-
-# The command that makes the base where none is cached: in the profile that is built anyway.
+# The command that makes the profile and the base where none is cached: in the profile that is built anyway.
 profile := release
 test test-full: profile := dev
+lithify = $(CARGO) run --quiet --profile $(profile) -p lithify --
+
+.PHONY: system-profile
+system-profile: kernel init emulator
+	@ci/system-profile.sh $(BOOT) $(lithify)
+
+.PHONY: boot-files
+boot-files: kernel init emulator component system-profile ## what an artifact boots from and a component runs
 
 .PHONY: base
 base: boot-files ## the Debian trixie base image with python3 (cached OCI layout)
-	@LITHIFY_BOOT_FILES=$(BOOT) ci/debian-base.sh --with python3 $(BASE) \
-		$(CARGO) run --quiet --profile $(profile) -p lithify --
+	@LITHIFY_BOOT_FILES=$(BOOT) ci/debian-base.sh --with python3 $(BASE) $(lithify)
 
 .PHONY: mirror
 mirror: setup ## the packages that the slow tests install (cached Debian mirror)

@@ -1,8 +1,9 @@
-//! Where the kernel, the initramfs and the emulator are, and the program of components.
+//! Where the kernel, the initramfs and the emulator are, what was counted of them, and the program of components.
 
 use crate::error::CliError;
 use lithify_image::Digest;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The one guest architecture of this version, as OCI names it.
@@ -13,6 +14,9 @@ pub(crate) struct BootFiles {
     pub(crate) kernel: Vec<u8>,
     pub(crate) initramfs: Vec<u8>,
     pub(crate) emulator: Vec<u8>,
+    /// How often what was executed of the kernel and init in a training run. The build that makes this file
+    /// has none.
+    pub(crate) profile: Option<Vec<u8>>,
 }
 
 impl BootFiles {
@@ -30,7 +34,12 @@ impl BootFiles {
             kernel: read(format!("kernel-{ARCHITECTURE}"))?,
             initramfs: read(format!("initramfs-{ARCHITECTURE}.cpio"))?,
             emulator: read(format!("emulator-{ARCHITECTURE}.wasm"))?,
+            profile: read_if_there(&folder.join(Self::profile_name()))?,
         })
+    }
+
+    pub(crate) fn profile_name() -> String {
+        format!("profile-{ARCHITECTURE}")
     }
 }
 
@@ -40,12 +49,19 @@ pub(crate) fn component_program(folder: Option<&Path>) -> Result<Vec<u8>, CliErr
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    fs::read(path).map_err(|error| {
-        CliError::build(format!(
-            "boot file {}: {error}; `make boot-files` builds it",
-            path.display()
-        ))
-    })
+    fs::read(path).map_err(|error| unreadable(path, &error))
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, CliError> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some).map_err(|error| unreadable(path, &error)),
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> CliError {
+    let path = path.display();
+    CliError::build(format!("boot file {path}: {error}; `make boot-files` builds it"))
 }
 
 fn located(folder: Option<&Path>) -> Result<PathBuf, CliError> {

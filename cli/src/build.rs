@@ -6,6 +6,7 @@ pub(crate) mod options;
 pub(crate) mod output;
 mod report;
 pub(crate) mod run_options;
+mod system_profile;
 pub(crate) mod translate;
 pub(crate) mod warm;
 

@@ -1,7 +1,9 @@
 //! Translated code does what interpreted code does, also where code changes, stacks are left and
 //! pages come and go.
 
-use crate::support::{Artifact, Lab, Runtime, run, trial};
+use crate::support::{Artifact, Image, Lab, Runtime, run, trial};
+use lithify_control::Profile;
+use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -124,4 +126,51 @@ fn profiles_are_kept_and_give_the_same_artifact_and_damaged_ones_are_refused() {
     build("half.wasm", "in", "half").expect_error(1, &["half", "damaged profile"]);
     std::fs::write(path("none"), "nothing").expect("a file");
     build("none.wasm", "in", "none").expect_error(1, &["none", "not a profile"]);
+}
+
+/// What was counted of the kernel and init when the boot files were made.
+fn system_profile(lab: &Lab) -> Option<Profile> {
+    let Ok(bytes) = std::fs::read(lab.boot_files().join("profile-riscv64")) else {
+        println!("skipped: the boot files have no profile (see Makefile)");
+        return None;
+    };
+    Some(Profile::decode(&bytes).expect("a profile"))
+}
+
+#[test]
+fn the_profile_of_the_boot_files_is_of_their_kernel_and_their_init() {
+    let Some(lab) = Lab::get() else { return };
+    let Some(profile) = system_profile(lab) else { return };
+    let file = |name: &str| std::fs::read(lab.boot_files().join(name)).expect("a boot file");
+    let kernel = file("kernel-riscv64");
+    let kernel: HashSet<_> = kernel.as_chunks::<4096>().0.iter().collect();
+    let (of_kernel, others): (Vec<_>, Vec<_>) =
+        profile.pages.iter().partition(|page| page.places.iter().any(|place| *place >= 1 << 63));
+    // The kernel patches itself while it boots.
+    let found = of_kernel.iter().filter(|page| kernel.contains(&*page.bytes)).count();
+    assert!(found > 200 && found * 10 > of_kernel.len() * 9, "{found} of {}", of_kernel.len());
+    let initramfs = file("initramfs-riscv64.cpio");
+    let of_init = others.iter().filter(|page| {
+        initramfs.windows(page.bytes.len()).any(|bytes| bytes == page.bytes.as_slice())
+    });
+    assert!(of_init.count() > 10);
+}
+
+#[test]
+fn what_the_kernel_does_for_programs_is_translated_without_any_training() {
+    let Some(lab) = Lab::get() else { return };
+    if system_profile(lab).is_none() {
+        return;
+    }
+    let folder = lab.temporary();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("nothing"), Profile::default().encode()).expect("a profile");
+    let mut build = lab.build(&Image::Shell("shell").context(), &path("untrained.wasm"));
+    build.args(["--target", "shell", "--profile-in"]).arg(path("nothing"));
+    run(&mut build).expect_code(0);
+    let artifact = Artifact::at(lab, path("untrained.wasm"));
+    let script = "i=0; while [ $i -lt 200 ]; do (: >/dev/null); i=$((i+1)); done; echo $i";
+    let (end, permille) = trial(&artifact, "", &["sh", "-c", script]);
+    assert_eq!(end.stdout, "200\n");
+    assert!(permille > 500, "{permille} of 1000 translated");
 }

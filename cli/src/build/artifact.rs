@@ -1,6 +1,7 @@
 //! The image's files and configuration become the artifact, a blob of the store. What was made once
 //! of the same image, boot files and options is found there.
 
+use super::system_profile::system_profile;
 use crate::args::BuildArgs;
 use crate::boot_files::{ARCHITECTURE, BootFiles};
 use crate::error::CliError;
@@ -79,6 +80,7 @@ impl Parts<'_> {
             Digest::of(&self.config.to_json()),
             self.args.warm.key(),
             self.args.translate.key()?,
+            self.boot.profile.as_deref().map(Digest::of),
         ]);
         Ok(Digest::of(parts.to_string().as_bytes()))
     }
@@ -127,11 +129,12 @@ impl Parts<'_> {
     ) -> Result<Option<Selection>, CliError> {
         let options = &self.args.translate;
         let Some(budget) = options.budget() else { return Ok(None) };
-        let profile = match options.given()? {
+        let mut profile = match options.given()? {
             Some(profile) => profile,
             None => self.trained(rootfs, progress)?,
         };
         options.keep(&profile)?;
+        profile.add(system_profile(self.boot)?);
         Ok((budget > 0).then_some(Selection { profile, budget }))
     }
 

@@ -59,7 +59,7 @@ impl BootFailure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Counting {
     Off,
-    /// From power-on, and nothing but init is started.
+    /// From when init is ready, which is where an artifact begins. Nothing but init is started.
     On,
 }
 
@@ -92,11 +92,11 @@ pub(crate) fn boot(counting: Counting) -> Result<Frozen, BootFailure> {
             link: None,
         },
     })?;
+    run_until_ready(&mut machine, &session)?;
     if counting == Counting::On {
         machine.count_blocks();
         config.warm = None;
     }
-    run_until_ready(&mut machine, &session)?;
     let BootConfig { process, memory_bytes, warm, .. } = config;
     let mut frozen =
         Frozen { machine, session, handles, process, memory_bytes, stage: Stage::Empty };

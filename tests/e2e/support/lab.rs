@@ -58,6 +58,11 @@ impl Lab {
         Command::new(&self.wasmtime)
     }
 
+    /// The folder of the boot files.
+    pub(crate) fn boot_files(&self) -> &Path {
+        &self.boot_files
+    }
+
     /// The OCI layout of the base image.
     pub(crate) fn base(&self) -> &Path {
         &self.base
