@@ -7,8 +7,8 @@ set -euo pipefail
 version=48.0.8
 # What `wasmtime run` and `wasmtime compile` need for WASI 0.1 core modules and WASI 0.2 components; the
 # default set takes twice the time. clap/default brings `--help` and readable errors.
-features=run,compile,component-model,parallel-compilation,clap/default
-root=${XDG_CACHE_HOME:-$HOME/.cache}/lithify/tools/wasmtime-$version-components
+features=run,compile,cache,component-model,parallel-compilation,clap/default
+root=${XDG_CACHE_HOME:-$HOME/.cache}/lithify/tools/wasmtime-$version-cache
 
 mkdir -p "$root"
 exec 9>"$root/lock"
