@@ -70,7 +70,7 @@ base: boot-files ## the Debian trixie base image with python3 (cached OCI layout
 
 .PHONY: mirror
 mirror: setup ## the packages that the slow tests install (cached Debian mirror)
-	@ci/debian-mirror.sh $(MIRROR) gcc less libc6-dev libsqlite3-dev make procps sqlite3 vim-tiny
+	@ci/debian-mirror.sh $(MIRROR) gcc less libc6-dev libsqlite3-dev make postgresql-17 procps sqlite3 vim-tiny
 
 .PHONY: examples
 examples: setup examples/hello/hello

@@ -21,6 +21,7 @@ mod idle;
 mod memory;
 mod mounts;
 mod network;
+mod postgres;
 mod registry;
 mod renewal;
 mod reproducible;
