@@ -33,7 +33,10 @@ pub(crate) enum LinkError {
     NoMemory { at: u64 },
     #[error("the profile it counted: {0}")]
     Profile(#[from] ProfileError),
-    #[error("it did not take the table of translated code")]
+    #[error(
+        "it did not take the table of translated code: it is of another version of lithify, \
+         `make boot-files` builds the one that fits"
+    )]
     Table,
 }
 

@@ -157,9 +157,48 @@ impl Layout {
 }
 
 /// The table of translated code, which a build hands to the emulator before the freeze. Little-endian: a
-/// `u32` count of pages, a `u32` of zero, [`PageRecord`](table::PageRecord)s sorted by hash, then all
+/// `u32` count of pages, the `u32` [`FORM`](table::FORM), [`PageRecord`](table::PageRecord)s sorted by hash, then all
 /// [`EntryRecord`](table::EntryRecord)s.
 pub mod table {
+    use super::{
+        CODE_PAGE_CONTENT, CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY_SIZE, CODE_PAGE_FOLD, DEPTH_SHIFT,
+        JUMP_ENTRIES, JUMP_ENTRY, JUMP_ENTRY_SIZE, JUMP_FOLD, JUMP_FUNCTION, JUMP_KEY, JUMP_SPACE,
+        Layout, SPACE_FOLD, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_TAG,
+    };
+
+    /// A digest of the contract's numbers. Functions that a translator with others has made would work on the
+    /// wrong bytes of the machine: it takes no table but of its own form.
+    pub const FORM: u32 = digest(&[
+        TLB_ENTRIES,
+        TLB_ENTRY_SIZE,
+        TLB_TAG,
+        TLB_ADDEND,
+        JUMP_ENTRIES,
+        JUMP_FOLD as usize,
+        JUMP_ENTRY_SIZE,
+        JUMP_KEY,
+        JUMP_SPACE,
+        JUMP_FUNCTION,
+        JUMP_ENTRY,
+        SPACE_FOLD as usize,
+        CODE_PAGE_ENTRIES,
+        CODE_PAGE_ENTRY_SIZE,
+        CODE_PAGE_CONTENT,
+        CODE_PAGE_FOLD as usize,
+        DEPTH_SHIFT as usize,
+        Layout::WORDS,
+    ]);
+
+    /// FNV-1a over whole numbers.
+    const fn digest(numbers: &[usize]) -> u32 {
+        let (mut digest, mut at) = (0x811c_9dc5, 0);
+        while at < numbers.len() {
+            digest = (digest ^ numbers[at] as u32).wrapping_mul(0x0100_0193);
+            at += 1;
+        }
+        digest
+    }
+
     const HEADER_SIZE: usize = 8;
     const PAGE_SIZE: usize = 24;
     const ENTRY_SIZE: usize = 8;
@@ -169,7 +208,7 @@ pub mod table {
     pub fn encode(pages: &[PageRecord], entries: &[EntryRecord]) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend((pages.len() as u32).to_le_bytes());
-        bytes.extend([0; 4]);
+        bytes.extend(FORM.to_le_bytes());
         for PageRecord { hash, first, len } in pages {
             hash.iter().for_each(|half| bytes.extend(half.to_le_bytes()));
             bytes.extend(first.to_le_bytes());
@@ -183,11 +222,14 @@ pub mod table {
         bytes
     }
 
-    /// The inverse of [`encode`]; `None` if a length or order is wrong.
+    /// The inverse of [`encode`]; `None` if the form, a length or an order is wrong.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<(Vec<PageRecord>, Vec<EntryRecord>)> {
         let (header, rest) = bytes.split_first_chunk::<HEADER_SIZE>()?;
-        let count = u64::from_le_bytes(*header);
+        let count = word(&header[..4]);
+        if word(&header[4..]) != u64::from(FORM) {
+            return None;
+        }
         let pages_len = usize::try_from(count.checked_mul(PAGE_SIZE as u64)?).ok()?;
         let (pages, entries) = rest.split_at_checked(pages_len)?;
         let (pages, _) = pages.as_chunks::<PAGE_SIZE>();
@@ -281,7 +323,10 @@ mod tests {
         let unsorted = encode(&[pages[1], pages[0]], &entries);
         assert_eq!(parse(&unsorted), None);
         let mut endless = bytes.clone();
-        endless[4..8].fill(0xff);
+        endless[..4].fill(0xff);
         assert_eq!(parse(&endless), None);
+        let mut other_form = bytes.clone();
+        other_form[4] ^= 1;
+        assert_eq!(parse(&other_form), None);
     }
 }
