@@ -23,7 +23,7 @@
 //!   called without further questions. Jumps are tail calls.
 //! - A store hits the TLB only if its page holds no decoded code, so a function never
 //!   changes code. Ops of the architecture ([`OpCode::System`](crate::OpCode::System)) are exits, but for accesses
-//!   to the float flags: neither the address space nor the privilege changes while translated code runs, and what
+//!   to the float flags and for what enables and disables interrupts while none waits: neither the address space nor the privilege changes while translated code runs, and what
 //!   a function found in the TLB holds until it returns.
 
 /// Bytes in a guest page: the unit in which code is identified, by its content.
@@ -74,7 +74,7 @@ pub const JUMP_FUNCTION: usize = 12;
 pub const JUMP_ENTRY: usize = 16;
 
 /// Entries of the page cache, direct-mapped by [`code_page_index`].
-pub const CODE_PAGE_ENTRIES: usize = 4096;
+pub const CODE_PAGE_ENTRIES: usize = 16384;
 /// Bytes of an entry: the page's virtual address, then a `u64` that is [`known_content`].
 pub const CODE_PAGE_ENTRY_SIZE: usize = 16;
 /// Offset of the `u64` that is [`known_content`].
@@ -124,6 +124,13 @@ pub struct Layout {
     pub frm: u32,
     /// `u8`: 1 if float instructions may run without asking the architecture.
     pub float_ready: u32,
+    /// `u64`: the supervisor's status register; the bit that enables interrupts is all that translated
+    /// code changes.
+    pub status: u32,
+    /// `u8`: 1 if the current mode may access it.
+    pub privileged: u32,
+    /// `u8`: 1 if an interrupt waits for being enabled.
+    pub interrupt_waits: u32,
     /// `u64`: host address of the last load-reserved, `u64::MAX` if there is none. A guest page has
     /// one host page, for ever.
     pub reservation: u32,
@@ -138,21 +145,51 @@ pub struct Layout {
 
 impl Layout {
     /// Number of words.
-    pub const WORDS: usize = 10;
+    pub const WORDS: usize = 13;
 
     /// As words, in the order of the fields.
     #[must_use]
     pub fn to_words(self) -> [u32; Self::WORDS] {
-        let Self { x, f, budget, fflags, frm, float_ready, reservation, jumps, pages, space } =
+        let Self { x, f, budget, fflags, frm, float_ready, .. } = self;
+        let Self { status, privileged, interrupt_waits, reservation, jumps, pages, space, .. } =
             self;
-        [x, f, budget, fflags, frm, float_ready, reservation, jumps, pages, space]
+        [
+            x,
+            f,
+            budget,
+            fflags,
+            frm,
+            float_ready,
+            status,
+            privileged,
+            interrupt_waits,
+            reservation,
+            jumps,
+            pages,
+            space,
+        ]
     }
 
     /// The inverse of [`to_words`](Self::to_words).
     #[must_use]
     pub fn from_words(words: [u32; Self::WORDS]) -> Self {
-        let [x, f, budget, fflags, frm, float_ready, reservation, jumps, pages, space] = words;
-        Self { x, f, budget, fflags, frm, float_ready, reservation, jumps, pages, space }
+        let [x, f, budget, fflags, frm, float_ready, rest @ ..] = words;
+        let [status, privileged, interrupt_waits, reservation, jumps, pages, space] = rest;
+        Self {
+            x,
+            f,
+            budget,
+            fflags,
+            frm,
+            float_ready,
+            status,
+            privileged,
+            interrupt_waits,
+            reservation,
+            jumps,
+            pages,
+            space,
+        }
     }
 }
 

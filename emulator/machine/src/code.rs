@@ -122,9 +122,9 @@ impl Step {
 
 const _: () = assert!(MAX_BLOCK_LEN < u8::MAX as usize, "a step counts them in a byte");
 
-/// Where a jump leads. Translated code reads it.
+/// Where a jump leads. Translated code reads it. None lies on two cache lines.
 #[derive(Debug, Clone, Copy)]
-#[repr(C)]
+#[repr(C, align(32))]
 pub(crate) struct Jump {
     /// The program counter.
     key: u64,

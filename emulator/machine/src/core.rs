@@ -78,6 +78,11 @@ pub(crate) struct Core<A: Arch> {
     pub(crate) frm: u8,
     /// Whether float instructions may run without asking [`Arch::prepare_float`].
     pub(crate) float_ready: bool,
+    /// Whether the current mode may access the supervisor's state.
+    pub(crate) privileged: bool,
+    /// Whether an interrupt is pending that would be taken if interrupts were enabled, as of the last
+    /// [`Arch::take_interrupt`]. What could change it makes the hart look up.
+    pub(crate) interrupt_waits: bool,
     pub(crate) pc: u64,
     /// Host address of the last load-reserved: that of a guest page changes in
     /// [`compact`](Self::compact) alone.
@@ -114,6 +119,8 @@ impl<A: Arch> Core<A> {
             fflags: Flags::default(),
             frm: 0,
             float_ready: false,
+            privileged: false,
+            interrupt_waits: false,
             pc: 0,
             reservation: NO_RESERVATION,
             tlb: Tlb::new(),
@@ -141,6 +148,9 @@ impl<A: Arch> Core<A> {
             fflags: address(&self.fflags),
             frm: address(&self.frm),
             float_ready: address(&self.float_ready),
+            status: address(self.arch.status()),
+            privileged: address(&self.privileged),
+            interrupt_waits: address(&self.interrupt_waits),
             reservation: address(&self.reservation),
             jumps,
             pages,

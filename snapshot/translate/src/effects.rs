@@ -3,6 +3,7 @@
 use lithify_isa::{Op, OpCode};
 
 use crate::blocks::{BasicBlock, End};
+use crate::flags;
 
 /// Registers of both files, and what is known of the float unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -113,7 +114,7 @@ fn reads(op: &Op) -> Set {
     };
     let float = Set { float: true, ..Set::EMPTY };
     match shape(op.code) {
-        Shape::Integer if op.code == OpCode::System => Set { x: bit(op.rs1), ..float },
+        Shape::Integer if flags::access(op).is_some() => Set { x: bit(op.rs1), ..float },
         Shape::Integer => Set { x: bit(op.rs1) | bit(op.rs2), ..Set::EMPTY },
         Shape::LoadFloat | Shape::ToFloat => Set { x: bit(op.rs1), ..float },
         Shape::StoreFloat => Set { x: bit(op.rs1), f: float_bit(op.rs2), ..float },

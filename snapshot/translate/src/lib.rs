@@ -17,6 +17,7 @@ mod effects;
 mod emit;
 mod flags;
 mod graph;
+mod interrupts;
 mod loops;
 mod neighbours;
 mod region;

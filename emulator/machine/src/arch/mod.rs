@@ -43,7 +43,11 @@ pub(crate) trait Arch: Sized {
     /// Enters the exception handler; `pc` is the instruction that raised `trap`.
     fn enter_trap(core: &mut Core<Self>, trap: Trap, pc: u64);
 
-    /// Enters the interrupt handler if an interrupt is pending and enabled.
+    /// The supervisor's status register.
+    fn status(&self) -> &u64;
+
+    /// Enters the interrupt handler if an interrupt is pending and enabled. Sets
+    /// [`Core::interrupt_waits`].
     fn take_interrupt(core: &mut Core<Self>);
 
     /// Called before a float instruction when [`Core::float_ready`] is off: switches it on, or

@@ -67,6 +67,10 @@ impl Arch for Flat {
         core.arch.0.push((trap, pc));
     }
 
+    fn status(&self) -> &u64 {
+        &0
+    }
+
     fn take_interrupt(_core: &mut Core<Self>) {}
 
     fn prepare_float(_core: &mut Core<Self>) -> Result<(), Trap> {

@@ -90,6 +90,10 @@ pub(crate) enum Snippet {
     RewriteUnfenced,
     ReservedPair,
     Spaces,
+    FenceAll,
+    FencePage,
+    FenceSpace,
+    FencePageOfSpace,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -228,3 +228,24 @@ end:
     jalr a0
     csrw satp, t0
     ebreak
+/* Loads from a0; in the address space of a1 puts a3 at a2, a page-table entry here, and fences; loads to a1. */
+    .macro fenced_elsewhere page, space
+    csrr t0, satp
+    li t1, 0                /* the ASID here */
+    ld t2, 0(a0)
+    csrw satp, a1
+    ld t2, 0(a0)
+    sd a3, 0(a2)
+    sfence.vma \page, \space
+    csrw satp, t0
+    ld a1, 0(a0)
+    ebreak
+    .endm
+    snippet                 /* FenceAll */
+    fenced_elsewhere zero, zero
+    snippet                 /* FencePage */
+    fenced_elsewhere a0, zero
+    snippet                 /* FenceSpace */
+    fenced_elsewhere zero, t1
+    snippet                 /* FencePageOfSpace */
+    fenced_elsewhere a0, t1

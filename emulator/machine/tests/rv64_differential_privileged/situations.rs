@@ -33,6 +33,7 @@ pub(crate) fn all() -> Vec<Situation> {
     let mut all = page_tables();
     all.extend(fences());
     all.push(spaces());
+    all.extend(fences_elsewhere());
     all.extend(borders());
     all.extend(modes());
     all.extend(interrupts());
@@ -188,6 +189,29 @@ fn spaces() -> Situation {
         ..Expected::default()
     };
     (case, expected)
+}
+
+/// Fences reach an address space that is not the current one.
+fn fences_elsewhere() -> [Situation; 4] {
+    let fenced = |name, snippet| {
+        let case = supervisor(name, snippet)
+            .map(0, FRAME_A, ALL)
+            .write(FRAME_A, 7)
+            .write(FRAME_B, 8)
+            .arguments([PAGE_0, OTHER_SATP, LEVEL_0, pte::entry(FRAME_B, ALL)]);
+        let expected = Expected {
+            scause: cause::BREAKPOINT,
+            arguments: [None, Some(8), None, None],
+            ..Expected::default()
+        };
+        (case, expected)
+    };
+    [
+        fenced("a page moved, all fenced elsewhere", Snippet::FenceAll),
+        fenced("a page moved, fenced elsewhere", Snippet::FencePage),
+        fenced("a page moved, its address space fenced elsewhere", Snippet::FenceSpace),
+        fenced("a page moved, fenced of its address space elsewhere", Snippet::FencePageOfSpace),
+    ]
 }
 
 /// Accesses and instructions on two pages, which need not be neighbours in memory.

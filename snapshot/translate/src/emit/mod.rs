@@ -11,6 +11,7 @@
 mod alu;
 mod float;
 mod flow;
+mod interrupts;
 mod memory;
 mod near;
 mod registers;
@@ -23,6 +24,7 @@ use wasm_encoder::{BlockType, Function, InstructionSink, MemArg, ValType};
 use crate::Link;
 use crate::blocks::{BasicBlock, End, Offset};
 use crate::effects::{Set, is_float};
+use crate::flags;
 use crate::graph::Node;
 use crate::region::{PageCode, Program, Region};
 use crate::tight::Tight;
@@ -445,7 +447,8 @@ impl<'a> Emitter<'a> {
         match span {
             Some(span) => self.access(op, span, retired),
             None if op.code == OpCode::Nop => {}
-            None if op.code == OpCode::System => self.access_flags(op, retired),
+            None if flags::access(op).is_some() => self.access_flags(op, retired),
+            None if op.code == OpCode::System => self.access_status(op, retired),
             None if is_float(op.code) => self.float(op, retired),
             None if (OpCode::LrW..=OpCode::AmoMaxuD).contains(&op.code) => self.atomic(op, retired),
             None => self.alu(op),

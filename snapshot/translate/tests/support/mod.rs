@@ -19,6 +19,9 @@ pub(crate) const LAYOUT: Layout = Layout {
     fflags: 0x2008,
     frm: 0x2009,
     float_ready: 0x200a,
+    privileged: 0x200b,
+    interrupt_waits: 0x200c,
+    status: 0x2020,
     reservation: 0x2010,
     jumps: JUMPS,
     pages: PAGES,
@@ -27,7 +30,7 @@ pub(crate) const LAYOUT: Layout = Layout {
 const JUMPS: u32 = 0x1_0000;
 const PAGES: u32 = JUMPS + (JUMP_ENTRIES * JUMP_ENTRY_SIZE) as u32;
 pub(crate) const TLB: u32 = PAGES + (CODE_PAGE_ENTRIES * CODE_PAGE_ENTRY_SIZE) as u32;
-pub(crate) const RAM: u32 = 0x10_0000;
+pub(crate) const RAM: u32 = 0x40_0000;
 const _: () = assert!(TLB + (TLB_SET_SIZE as u32) < RAM);
 
 /// Where the functions go in [`module`].

@@ -70,6 +70,11 @@ impl Sstatus {
         self.0 | Self::UXL_64 | dirty
     }
 
+    /// Where translated code finds it.
+    pub(super) const fn word(&self) -> &u64 {
+        &self.0
+    }
+
     pub(super) fn interrupts_enabled(self) -> bool {
         self.0 & Self::SIE != 0
     }
@@ -236,7 +241,8 @@ pub(super) fn select_view(core: &mut Core<Riscv64>) {
         (Mode::Supervisor, true) => View::KernelAndUser,
     };
     core.tlb.select(view);
-    core.code.select(core.arch.mode == Mode::Supervisor);
+    core.privileged = core.arch.mode == Mode::Supervisor;
+    core.code.select(core.privileged);
 }
 
 /// Sets `stimecmp` and makes the run loop reckon with the new deadline.

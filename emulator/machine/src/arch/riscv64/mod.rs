@@ -99,6 +99,10 @@ impl Arch for Riscv64 {
         trap::enter(core, trap, pc);
     }
 
+    fn status(&self) -> &u64 {
+        self.sstatus.word()
+    }
+
     fn take_interrupt(core: &mut Core<Self>) {
         trap::take_interrupt(core);
     }

@@ -73,7 +73,7 @@ impl Pte {
 /// Guest-physical address of `va`.
 pub(super) fn translate(core: &mut Core<Riscv64>, va: u64, access: Access) -> Result<u64, Trap> {
     let Some(root) = csr::root_table(core.arch.satp) else {
-        note_local(core);
+        note_local(core, access);
         return Ok(va);
     };
     let unused = 64 - VA_BITS;
@@ -84,9 +84,11 @@ pub(super) fn translate(core: &mut Core<Riscv64>, va: u64, access: Access) -> Re
 }
 
 /// What the current mode sees at an address, another address space need not have there.
-fn note_local(core: &mut Core<Riscv64>) {
-    core.tlb.note_local();
-    core.code.note_local();
+fn note_local(core: &mut Core<Riscv64>, access: Access) {
+    match access {
+        Access::Execute => core.code.note_local(),
+        Access::Load | Access::Store => core.tlb.note_local(),
+    }
 }
 
 fn walk(core: &mut Core<Riscv64>, root: u64, va: u64, access: Access) -> Result<u64, Trap> {
@@ -110,7 +112,7 @@ fn walk(core: &mut Core<Riscv64>, root: u64, va: u64, access: Access) -> Result<
             }
             mark_used(core, at, pte, access);
             if !pte.has(Pte::G) {
-                note_local(core);
+                note_local(core, access);
             }
             if level > 0 {
                 core.tlb.note_superpage(va & !offset_mask, offset_mask + 1);

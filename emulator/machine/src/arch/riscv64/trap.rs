@@ -92,10 +92,12 @@ pub(super) fn pending(core: &Core<Riscv64>) -> u64 {
 /// (external, software, timer: section 12.1.3).
 pub(super) fn take_interrupt(core: &mut Core<Riscv64>) {
     let enabled = core.arch.mode == Mode::User || core.arch.sstatus.interrupts_enabled();
+    let ready = pending(core) & core.arch.sie;
+    // Behind the first one, others may wait.
+    core.interrupt_waits = ready != 0;
     if !enabled {
         return;
     }
-    let ready = pending(core) & core.arch.sie;
     for bit in [SEI, SSI, STI] {
         if ready & bit != 0 {
             let code = u64::from(bit.trailing_zeros());
