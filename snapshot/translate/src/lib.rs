@@ -13,6 +13,7 @@
 //! - A function leaves the interpreter every instruction whose outcome it does not know exactly.
 
 mod blocks;
+mod doors;
 mod effects;
 mod emit;
 mod flags;
@@ -150,7 +151,8 @@ pub fn translate(pages: &[Page], link: &Link, budget: usize) -> Translation {
     let counted = executed(&found);
     let chosen = select::hottest(found, budget);
     let mut translation = Translation {
-        functions: vec![transfer::function(link)],
+        // The first comes last.
+        functions: vec![Vec::new()],
         counted,
         covered: executed(&chosen),
         ..Translation::default()
@@ -167,5 +169,7 @@ pub fn translate(pages: &[Page], link: &Link, budget: usize) -> Translation {
             code.regions.iter().map(|region| emit::function(&program, code, region, link));
         translation.functions.extend(functions);
     }
+    let all = translation.functions.len();
+    translation.functions[transfer::NUMBER as usize] = transfer::function(link, all);
     translation
 }

@@ -2,7 +2,8 @@
 //!
 //! A region's graph has a root that leads to its *doors*: blocks that are entered from outside
 //! (called or without a known predecessor), loop heads and return points, so that execution gets
-//! back into translated code soon after a side exit. Targets of backward edges that do not dominate the
+//! back into translated code soon after a side exit. The way to a door in a loop leads through the loop's
+//! head ([`doors`](crate::doors)). Targets of backward edges that do not dominate the
 //! edge's start are doors as well: such an edge goes through the root. So every cycle has a door in it,
 //! and doors are where the budget is looked at.
 
@@ -11,8 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use lithify_isa::translation::PAGE_SIZE;
 
 use crate::blocks::{BasicBlock, End, Half, Offset};
+use crate::doors::Doors;
 use crate::effects::Set;
-use crate::graph::{Flow, Node};
+use crate::graph::Node;
 use crate::neighbours::Neighbours;
 use crate::{Entry, Page, loops};
 
@@ -117,14 +119,16 @@ pub(crate) struct PageCode<'a> {
 pub(crate) struct Region {
     /// Indices of its blocks in the page.
     pub(crate) members: Vec<usize>,
-    pub(crate) successors: Vec<Vec<Node>>,
-    pub(crate) flow: Flow,
-    /// Nodes that the root leads to; the place is the entry's number.
-    pub(crate) doors: Vec<Node>,
+    /// Entries, and the graph.
+    pub(crate) doors: Doors,
+    /// Nodes that calls lead to.
+    pub(crate) called: BTreeSet<Node>,
     /// Whether some edge goes through the root.
     pub(crate) dispatches: bool,
     /// For doors: instructions on the longest way from there to the next door or out.
     pub(crate) longest: Vec<u32>,
+    /// The nodes of each loop, by its head.
+    pub(crate) loops: BTreeMap<Node, BTreeSet<Node>>,
     /// For loop heads: what to have in locals.
     pub(crate) preloads: Vec<Set>,
 }
@@ -139,10 +143,11 @@ impl<'a> PageCode<'a> {
     ) -> Self {
         let index: BTreeMap<Offset, usize> =
             blocks.iter().enumerate().map(|(at, block)| (block.start.into(), at)).collect();
-        let called = &(&called(blocks) | entered) | &entered_otherwise(blocks, &index);
+        let called = &called(blocks) | entered;
+        let otherwise = entered_otherwise(blocks, &index);
         let regions: Vec<_> = components(blocks, &index)
             .into_iter()
-            .map(|members| Region::new(blocks, members, &called))
+            .map(|members| Region::new(blocks, members, &called, &otherwise))
             .collect();
         let mut places = BTreeMap::new();
         for (number, region) in regions.iter().enumerate() {
@@ -168,7 +173,7 @@ impl<'a> PageCode<'a> {
     /// Function and entry number of the door at `offset`.
     pub(crate) fn door(&self, offset: Offset) -> Option<(u32, u32)> {
         let (number, node) = *self.places.get(&u16::try_from(offset).ok()?)?;
-        let door = self.regions[number].doors.iter().position(|&door| door == node)?;
+        let door = self.regions[number].doors.number(node)?;
         Some((self.first + number as u32, door as u32))
     }
 
@@ -228,98 +233,58 @@ fn components(blocks: &[BasicBlock], index: &BTreeMap<Offset, usize>) -> Vec<Vec
 }
 
 impl Region {
-    fn new(blocks: &[BasicBlock], members: Vec<usize>, called: &BTreeSet<Offset>) -> Self {
+    fn new(
+        blocks: &[BasicBlock],
+        members: Vec<usize>,
+        called: &BTreeSet<Offset>,
+        otherwise: &BTreeSet<Offset>,
+    ) -> Self {
         let node_at: BTreeMap<Offset, Node> = members
             .iter()
             .enumerate()
             .map(|(at, &member)| (blocks[member].start.into(), at + 1))
             .collect();
-        let mut successors: Vec<Vec<Node>> = vec![Vec::new()];
-        successors.extend(members.iter().map(|&member| {
-            blocks[member].successors().filter_map(|offset| node_at.get(&offset).copied()).collect()
+        let nodes_of = |offsets: &BTreeSet<Offset>| -> BTreeSet<Node> {
+            node_at.iter().filter(|(at, _)| offsets.contains(at)).map(|(_, &node)| node).collect()
+        };
+        let (called, otherwise) = (nodes_of(called), nodes_of(otherwise));
+        let code: Vec<_> = members.iter().map(|&member| &blocks[member]).collect();
+        let mut direct: Vec<Vec<Node>> = vec![Vec::new()];
+        direct.extend(code.iter().map(|block| {
+            block.successors().filter_map(|offset| node_at.get(&offset).copied()).collect()
         }));
-        let mut doors = first_doors(blocks, &members, &node_at, &successors, called);
-        let mut flow = reach_all(&mut successors, &mut doors);
-        while let Some(found) = more_doors(&successors, &doors, &flow) {
-            doors.extend(found);
-            successors[0] = doors.iter().copied().collect();
-            flow = Flow::new(&successors);
-        }
-        let doors: Vec<Node> = doors.into_iter().collect();
+        let mut wanted = &called | &otherwise;
+        wanted.extend(return_points(&code, &node_at));
+        let doors = Doors::new(&direct, wanted, &called);
         let goes_through_root = |from: Node| {
-            let mut onward = successors[from].iter();
-            let jumps = doors.len() > 1 && blocks[members[from - 1]].last.is_computed_jump();
+            let jumps = doors.nodes.len() > 1 && code[from - 1].last.is_computed_jump();
+            let mut onward = doors.successors[from].iter();
+            let flow = &doors.flow;
             jumps || onward.any(|&to| flow.is_retreating(from, to) && !flow.dominates(to, from))
         };
-        let dispatches = (1..successors.len()).any(goes_through_root);
-        let lengths: Vec<u32> = members.iter().map(|&member| blocks[member].len).collect();
-        let longest = longest_ways(&successors, &doors, &flow, &lengths);
-        let preloads = loops::preloads(blocks, &members, &successors, &flow);
-        Self { members, successors, flow, doors, dispatches, longest, preloads }
+        let dispatches = (1..direct.len()).any(goes_through_root);
+        let longest = longest_ways(&doors, &code);
+        let loops = loops::all(&doors.successors, &doors.flow);
+        let preloads = loops::preloads(&code, &direct, &loops);
+        Self { members, doors, called, dispatches, longest, loops, preloads }
     }
 }
 
-/// Blocks that are called, returned to, or lack a predecessor.
-fn first_doors(
-    blocks: &[BasicBlock],
-    members: &[usize],
-    node_at: &BTreeMap<Offset, Node>,
-    successors: &[Vec<Node>],
-    called: &BTreeSet<Offset>,
-) -> BTreeSet<Node> {
-    let mut has_predecessor = vec![false; successors.len()];
-    for &to in successors.iter().flatten() {
-        has_predecessor[to] = true;
-    }
-    let mut doors = BTreeSet::new();
-    for (at, &member) in members.iter().enumerate() {
-        let block = &blocks[member];
-        if called.contains(&block.start.into()) || !has_predecessor[at + 1] {
-            doors.insert(at + 1);
-        }
-        if let End::Call { back, .. } | End::CallRegister { back, .. } = block.last {
-            doors.extend(node_at.get(&back));
-        }
-    }
-    doors
-}
-
-/// Adds doors until the root reaches every node.
-fn reach_all(successors: &mut [Vec<Node>], doors: &mut BTreeSet<Node>) -> Flow {
-    loop {
-        successors[0] = doors.iter().copied().collect();
-        let flow = Flow::new(successors);
-        match flow.place.iter().position(|&place| place == usize::MAX) {
-            None => return flow,
-            Some(unreached) => doors.insert(unreached),
-        };
-    }
-}
-
-/// Targets of backward edges that are no doors yet.
-fn more_doors(
-    successors: &[Vec<Node>],
-    doors: &BTreeSet<Node>,
-    flow: &Flow,
-) -> Option<BTreeSet<Node>> {
-    let targets = (1..successors.len()).flat_map(|from| {
-        successors[from].iter().copied().filter(move |&to| flow.is_retreating(from, to))
+/// Blocks that calls return to.
+fn return_points(code: &[&BasicBlock], node_at: &BTreeMap<Offset, Node>) -> BTreeSet<Node> {
+    let back = code.iter().filter_map(|block| match block.last {
+        End::Call { back, .. } | End::CallRegister { back, .. } => node_at.get(&back).copied(),
+        _ => None,
     });
-    let found: BTreeSet<_> = targets.filter(|to| !doors.contains(to)).collect();
-    (!found.is_empty()).then_some(found)
+    back.collect()
 }
 
 /// Every cycle has a door, so that ways which end at doors are finite.
-fn longest_ways(
-    successors: &[Vec<Node>],
-    doors: &[Node],
-    flow: &Flow,
-    lengths: &[u32],
-) -> Vec<u32> {
-    let mut longest = vec![0; successors.len()];
-    for &node in flow.order[1..].iter().rev() {
-        let onward = successors[node].iter().filter(|to| doors.binary_search(to).is_err());
-        longest[node] = lengths[node - 1] + onward.map(|&to| longest[to]).max().unwrap_or(0);
+fn longest_ways(doors: &Doors, code: &[&BasicBlock]) -> Vec<u32> {
+    let mut longest = vec![0; doors.successors.len()];
+    for &node in doors.flow.order[1..].iter().rev() {
+        let onward = doors.successors[node].iter().filter(|to| doors.number(**to).is_none());
+        longest[node] = code[node - 1].len + onward.map(|&to| longest[to]).max().unwrap_or(0);
     }
     longest
 }

@@ -1,52 +1,44 @@
-//! Tight loops: those that are entered at their heads alone and call nothing. What they compute stays in locals, over all
-//! iterations, and is written to memory where execution leaves them.
+//! Tight loops: those that call nothing. What they compute stays in locals, over all iterations, and is written to memory
+//! where execution leaves them.
 
 use crate::blocks::{BasicBlock, End};
 use crate::effects::{Set, of_block};
 use crate::graph::Node;
-use crate::loops;
 use crate::region::Region;
 
 use lithify_isa::{Op, OpCode};
 
-/// The tight loops of a region.
+/// The tight loops of a region: the outermost ones that call nothing, with those inside.
 #[derive(Debug)]
 pub(crate) struct Tight {
     /// For each node, the head of the tight loop that it is in.
     heads: Vec<Option<Node>>,
     /// For each head, what the loop writes.
     written: Vec<Set>,
-    /// For each head, integer registers that the loop leaves alone or moves in constant steps.
+    /// For each node, integer registers that the innermost loop around it leaves alone or moves in constant steps.
     steady: Vec<u32>,
 }
 
 impl Tight {
     pub(crate) fn new(blocks: &[BasicBlock], region: &Region) -> Self {
-        let nodes = region.successors.len();
+        let nodes = region.doors.successors.len();
         let mut found = Self {
             heads: vec![None; nodes],
             written: vec![Set::EMPTY; nodes],
             steady: vec![0; nodes],
         };
-        let mut predecessors = vec![Vec::new(); nodes];
-        for (from, onward) in region.successors.iter().enumerate().skip(1) {
-            for &to in onward {
-                predecessors[to].push(from);
-            }
-        }
-        // Every loop's head is a door.
-        for &head in &region.doors {
-            let ends = predecessors[head].iter().copied().filter(|&from| {
-                region.flow.is_retreating(from, head) && region.flow.dominates(head, from)
-            });
-            let body = loops::body(head, ends, &predecessors);
-            let is_door = |node: &Node| region.doors.binary_search(node).is_ok();
+        let mut loops: Vec<_> = region.loops.iter().collect();
+        loops.sort_by_key(|(_, body)| std::cmp::Reverse(body.len()));
+        for (&head, body) in loops {
             let blocks = || body.iter().map(|&node| &blocks[region.members[node - 1]]);
-            let only_head = !body.iter().any(|node| *node != head && is_door(node));
-            if only_head && !blocks().any(calls) {
+            if blocks().any(calls) {
+                continue;
+            }
+            let steady = blocks().map(steady).fold(u32::MAX, |all, block| all & block);
+            body.iter().for_each(|&node| found.steady[node] = steady);
+            if found.heads[head].is_none() {
                 body.iter().for_each(|&node| found.heads[node] = Some(head));
                 found.written[head] = blocks().map(written).fold(Set::EMPTY, Set::or);
-                found.steady[head] = blocks().map(steady).fold(u32::MAX, |all, block| all & block);
             }
         }
         found
@@ -66,9 +58,9 @@ impl Tight {
         self.written[head]
     }
 
-    /// Integer registers that the tight loop at `head` leaves alone or moves in constant steps.
-    pub(crate) fn steady(&self, head: Node) -> u32 {
-        self.steady[head]
+    /// Integer registers that the innermost loop around `node` leaves alone or moves in constant steps.
+    pub(crate) fn steady(&self, node: Node) -> u32 {
+        self.steady[node]
     }
 }
 

@@ -16,7 +16,7 @@ const TLB: u32 = 0;
 const PC: u32 = 1;
 const DEPTH: u32 = 2;
 const SLOT: u32 = 3;
-const CALLEE: u32 = 4;
+const ENTRY: u32 = 4;
 
 /// Number of this function among the appended ones.
 pub(crate) const NUMBER: u32 = 0;
@@ -48,19 +48,32 @@ pub(crate) const fn jump(layout: &Layout, field: usize) -> MemArg {
     at(layout.jumps + field as u32, 2)
 }
 
-pub(crate) fn function(link: &Link) -> Vec<u8> {
+/// `functions` is how many there are, this one included. Each is called directly: a call through the table costs some
+/// twenty instructions, and saves registers around what a table's first use takes.
+pub(crate) fn function(link: &Link, functions: usize) -> Vec<u8> {
     let layout = &link.layout;
     let mut function = Function::new([(2, ValType::I32)]);
     let mut w = function.instructions();
     w.block(BlockType::Empty);
     slot(&mut w, PC, layout);
-    w.local_tee(SLOT).i64_load(jump(layout, JUMP_KEY)).local_get(PC).i64_ne().br_if(0);
-    w.local_get(SLOT).i32_load(jump(layout, JUMP_SPACE));
-    w.i32_const(0).i32_load(at(layout.space, 2)).i32_ne().br_if(0);
-    w.local_get(SLOT).i32_load(jump(layout, JUMP_FUNCTION)).local_tee(CALLEE).i32_eqz().br_if(0);
-    w.local_get(TLB).local_get(PC).i64_const(-(PAGE_SIZE as i64)).i64_and();
+    w.local_tee(SLOT).i64_load(jump(layout, JUMP_KEY)).local_get(PC).i64_xor();
+    w.local_get(SLOT).i64_load32_u(jump(layout, JUMP_SPACE));
+    w.i32_const(0).i64_load32_u(at(layout.space, 2)).i64_xor().i64_or();
+    w.i64_const(0).i64_ne().br_if(0);
     w.local_get(SLOT).i32_load(jump(layout, JUMP_ENTRY)).local_get(DEPTH).i32_or();
-    w.local_get(CALLEE).return_call_indirect(link.table, link.function_type);
-    w.end().local_get(PC).end();
+    w.local_set(ENTRY);
+    // Of what is not translated the function is 0: that is none of them.
+    let others = functions as u32 - 1;
+    (0..=others).for_each(|_| {
+        w.block(BlockType::Empty);
+    });
+    w.local_get(SLOT).i32_load(jump(layout, JUMP_FUNCTION));
+    w.i32_const((link.first_element + 1).cast_signed()).i32_sub();
+    w.br_table(0..others, others);
+    for number in 1..=others {
+        w.end().local_get(TLB).local_get(PC).i64_const(-(PAGE_SIZE as i64)).i64_and();
+        w.local_get(ENTRY).return_call(link.first_function + number);
+    }
+    w.end().local_get(PC).return_().end().local_get(PC).end();
     function.into_raw_body()
 }

@@ -12,7 +12,7 @@ use crate::transfer;
 
 use lithify_isa::translation::{
     CODE_PAGE_CONTENT, CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY_SIZE, CODE_PAGE_FOLD, DEPTH_SHIFT,
-    JUMP_ENTRY, JUMP_FUNCTION, JUMP_KEY, JUMP_SPACE, MAX_DEPTH, PAGE_SIZE, known_content,
+    MAX_DEPTH, PAGE_SIZE, known_content,
 };
 
 /// From a page's address to the offset of its entry in the page cache, but for the fold.
@@ -26,13 +26,13 @@ const DEEPEST: i32 = (MAX_DEPTH << DEPTH_SHIFT) as i32;
 
 /// How an edge is taken.
 #[derive(Debug, Clone, Copy)]
-enum Edge {
+pub(super) enum Edge {
     /// The code of the node follows here.
     Inline(Node),
     /// A branch to its label.
     Branch(Node),
     /// Through the root, by the door's number.
-    Dispatch(u32),
+    Dispatch(usize),
     /// Out of the function.
     Exit(Offset),
 }
@@ -123,35 +123,6 @@ impl Emitter<'_> {
         w.i64_const(-2).i64_and().local_set(local::RESULT);
     }
 
-    /// Goes on in this function if the jump cache knows the program counter in [`local::RESULT`] as a
-    /// door of it.
-    fn jump_inside(&mut self) {
-        use local::{DOOR, RESULT, SLOT};
-        self.flush();
-        let own = self.link.first_element + self.page.function(self.region);
-        let layout = self.layout();
-        self.w().block(BlockType::Empty);
-        self.labels.push(Label::Arm);
-        let dispatch = self.distance(Label::Dispatch);
-        let mut w = self.w();
-        transfer::slot(&mut w, RESULT, layout);
-        w.local_tee(SLOT)
-            .i32_load(transfer::jump(layout, JUMP_FUNCTION))
-            .i32_const(own as i32)
-            .i32_ne()
-            .br_if(0);
-        w.local_get(SLOT).i64_load(transfer::jump(layout, JUMP_KEY));
-        w.local_get(RESULT).i64_ne().br_if(0);
-        w.local_get(SLOT).i32_load(transfer::jump(layout, JUMP_SPACE));
-        w.i32_const(0).i32_load(field(layout.space, 2)).i32_ne().br_if(0);
-        // The same function on another page that looks the same does not count.
-        w.local_get(RESULT).local_get(local::PAGE).i64_sub();
-        w.i64_const(PAGE_SIZE as i64).i64_ge_u().br_if(0);
-        w.local_get(SLOT).i32_load(transfer::jump(layout, JUMP_ENTRY)).local_set(DOOR);
-        w.br(dispatch);
-        self.close();
-    }
-
     fn outside(&self, target: Offset) -> Outside {
         if (0..PAGE_SIZE as Offset).contains(&target) {
             let door = self.page.door(target);
@@ -163,10 +134,14 @@ impl Emitter<'_> {
 
     fn edge(&self, from: Node, target: Offset) -> Edge {
         let Some(to) = self.page.node(self.region, target) else { return Edge::Exit(target) };
-        let flow = &self.region.flow;
+        self.inner_edge(from, to)
+    }
+
+    /// The edge to a node of this function.
+    pub(super) fn inner_edge(&self, from: Node, to: Node) -> Edge {
+        let flow = &self.region.doors.flow;
         if flow.is_retreating(from, to) && !flow.dominates(to, from) {
-            let door = self.region.doors.binary_search(&to).expect("such targets are doors");
-            Edge::Dispatch(door as u32)
+            Edge::Dispatch(self.region.doors.number(to).expect("such targets are doors"))
         } else if flow.is_retreating(from, to) || self.merges[to] {
             Edge::Branch(to)
         } else {
@@ -186,19 +161,18 @@ impl Emitter<'_> {
     }
 
     /// Sets what `edge` needs and answers with the label it leads to, or `None` if its code follows.
-    fn prepare(&mut self, from: Node, edge: Edge) -> Option<Label> {
+    pub(super) fn prepare(&mut self, from: Node, edge: Edge) -> Option<Label> {
         if !self.keeps_registers(from, edge) {
             self.flush();
         }
         match edge {
             Edge::Inline(_) => None,
             Edge::Branch(to) => {
-                if self.region.flow.is_retreating(from, to) {
+                self.ask_for_no_door(to);
+                if self.region.doors.flow.is_retreating(from, to) {
                     self.enter_loop(to);
                 } else {
-                    let known = self.path.known;
-                    let arrived = &mut self.arrivals[to];
-                    *arrived = Some(arrived.map_or(known, |arrived| arrived.and(known)));
+                    self.arrive_with(to, self.path.known);
                 }
                 Some(Label::Node(to))
             }
@@ -218,7 +192,13 @@ impl Emitter<'_> {
         }
     }
 
-    fn go(&mut self, from: Node, edge: Edge) {
+    /// An edge to `to`, at whose start this is known.
+    pub(super) fn arrive_with(&mut self, to: Node, known: Set) {
+        let arrived = &mut self.arrivals[to];
+        *arrived = Some(arrived.map_or(known, |arrived| arrived.and(known)));
+    }
+
+    pub(super) fn go(&mut self, from: Node, edge: Edge) {
         if let Edge::Exit(at) = edge {
             return self.jump_out(at);
         }

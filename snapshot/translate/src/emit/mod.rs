@@ -9,12 +9,14 @@
 //! counter, as one constant, and share the code that writes both back.
 
 mod alu;
+mod choice;
 mod float;
 mod flow;
 mod interrupts;
 mod memory;
 mod near;
 mod registers;
+mod sides;
 mod values;
 
 use lithify_isa::translation::{DEPTH_SHIFT, Layout, PAGE_SIZE};
@@ -31,6 +33,7 @@ use crate::tight::Tight;
 use crate::transfer;
 use near::Near;
 use registers::Locals;
+use sides::Sides;
 use values::{Checks, Span, Values};
 
 /// Parameters, then scratch locals, then registers.
@@ -105,6 +108,8 @@ enum Label {
     Return,
     /// Leads on at the program counter in [`local::RESULT`].
     Onward,
+    /// Leads to the code of one of a block's side exits, by its number.
+    Side(usize),
     /// An arm of a branch.
     Arm,
 }
@@ -151,6 +156,8 @@ struct Emitter<'a> {
     tight: Tight,
     /// Pages that accesses in tight loops remember.
     near: Vec<Near>,
+    /// Side exits of the block that is being emitted.
+    sides: Sides,
     /// Children in the dominator tree that are merges, in reverse postorder.
     children: Vec<Vec<Node>>,
 }
@@ -188,28 +195,28 @@ impl<'a> Emitter<'a> {
         region: &'a Region,
         link: &'a Link,
     ) -> Self {
-        let nodes = region.successors.len();
+        let (successors, flow) = (&region.doors.successors, &region.doors.flow);
+        let nodes = successors.len();
         let (mut merges, mut loops) = (vec![false; nodes], vec![false; nodes]);
         let mut forward = vec![0; nodes];
-        for from in 0..nodes {
-            for &to in &region.successors[from] {
-                if !region.flow.is_retreating(from, to) {
-                    forward[to] += 1;
-                } else if region.flow.dominates(to, from) {
-                    loops[to] = true;
-                }
+        for (from, onward) in successors.iter().enumerate() {
+            for &to in onward {
+                forward[to] += usize::from(!flow.is_retreating(from, to));
             }
+        }
+        for &head in region.loops.keys() {
+            loops[head] = true;
         }
         for node in 1..nodes {
             merges[node] = forward[node] > 1;
         }
-        // The root's branch needs a label for each.
-        for &door in &region.doors {
+        // Where doors are chosen, each needs a label.
+        for &door in &region.doors.nodes {
             merges[door] = true;
         }
         let mut children = vec![Vec::new(); nodes];
-        for &node in region.flow.order[1..].iter().filter(|node| merges[**node]) {
-            children[region.flow.dominator[node]].push(node);
+        for &node in flow.order[1..].iter().filter(|node| merges[**node]) {
+            children[flow.dominator[node]].push(node);
         }
         Self {
             code: Vec::new(),
@@ -227,6 +234,7 @@ impl<'a> Emitter<'a> {
             loops,
             tight: Tight::new(page.blocks, region),
             near: Vec::new(),
+            sides: Sides::None,
             children,
         }
     }
@@ -252,7 +260,7 @@ impl<'a> Emitter<'a> {
         }
         self.w().local_get(DOOR).i32_const(DEPTH_MASK).i32_and().local_set(DEPTH);
         self.w().i32_const(0).i64_load(field(layout.budget, 3)).local_set(BUDGET);
-        if self.region.doors.len() > 1 {
+        if self.region.doors.nodes.len() > 1 {
             let mut w = self.w();
             w.local_get(DOOR).i32_const(!DEPTH_MASK).i32_and().local_set(DOOR);
         }
@@ -325,6 +333,7 @@ impl<'a> Emitter<'a> {
         if node == 0 {
             self.choose_door();
         } else {
+            self.choose_door_inside(node);
             self.block(node);
         }
         for &child in &children {
@@ -343,27 +352,47 @@ impl<'a> Emitter<'a> {
     }
 
     fn is_door(&self, node: Node) -> bool {
-        self.region.doors.binary_search(&node).is_ok()
+        self.region.doors.number(node).is_some()
     }
 
     /// Several edges lead to `node`: what is known is known on all of them. Nothing is on the way
-    /// through the root. A loop gets what it uses. In a tight loop, all that it writes is in locals at any
+    /// from the root. A loop gets what it uses. In a tight loop, all that it writes is in locals at any
     /// place, and memory may lag behind.
     fn arrive(&mut self, node: Node) {
-        let arrived = self.arrivals[node].filter(|_| !self.is_door(node));
+        let arrived = self.arrivals[node].filter(|_| !self.region.doors.is_outermost(node));
         self.path = Path::new(arrived.unwrap_or(Set::EMPTY));
+        let tight = self.tight.head(node);
+        if let Some(head) = tight.filter(|head| *head != node) {
+            self.path.tight = tight;
+            self.path.dirty = self.tight.written(head);
+        }
         if self.loops[node] {
+            if tight.is_none() {
+                // Calls inside leave nothing known but what each way back makes known again.
+                self.path.known = self.path.known.and(self.wanted_in(node));
+            }
             self.enter_loop(node);
         }
-        if let Some(head) = self.tight.head(node) {
+        if let Some(head) = tight {
             self.path.dirty = self.tight.written(head);
-            self.path.values = Values::in_loop(self.tight.steady(head));
+            self.path.values = Values::in_loop(self.tight.steady(node));
         }
+    }
+
+    /// What is known at the head of a loop. What float instructions need is asked for in front of loops that never forget
+    /// it: on a way back nobody can leave, as the branch may not be taken. Nor on the way to a door inside, where
+    /// leaving would be at that door.
+    fn wanted_in(&self, head: Node) -> Set {
+        let wanted = self.region.preloads[head].or(self.tight.written(head));
+        if self.tight.head(head).is_some() && self.region.doors.ways(head).is_empty() {
+            return wanted;
+        }
+        Set { x: wanted.x, f: wanted.f, ..Set::EMPTY }
     }
 
     /// Makes known what the loop at `head` uses.
     fn enter_loop(&mut self, head: Node) {
-        let wanted = self.region.preloads[head].or(self.tight.written(head));
+        let wanted = self.wanted_in(head);
         let at = self.node_block(head).start.into();
         self.load_missing(wanted);
         if wanted.float {
@@ -381,21 +410,18 @@ impl<'a> Emitter<'a> {
         &self.page.blocks[self.region.members[node - 1]]
     }
 
-    fn choose_door(&mut self) {
-        let doors = self.region.doors.clone();
-        let distances: Vec<u32> =
-            doors.iter().map(|&door| self.distance(Label::Node(door))).collect();
-        let (last, others) = distances.split_last().expect("a region has a door");
-        let mut w = self.w();
-        if others.is_empty() {
-            w.br(*last);
-        } else {
-            w.local_get(local::DOOR).br_table(others.iter().copied(), *last);
-        }
-    }
-
     fn block(&mut self, node: Node) {
         let block = self.node_block(node);
+        let out = self.way_out();
+        let exits = self.open_side_exits(|this| this.ops(node, block));
+        self.ops(node, block);
+        self.sides = Sides::None;
+        self.last(node, block);
+        self.close_side_exits(exits, out);
+    }
+
+    /// All of `block` but how it ends.
+    fn ops(&mut self, node: Node, block: &BasicBlock) {
         if self.is_door(node) {
             self.look_at_budget(block.start.into(), self.region.longest[node]);
         }
@@ -416,25 +442,12 @@ impl<'a> Emitter<'a> {
         if let Some(half) = block.behind.filter(|_| last == block.len) {
             self.ask_for_half(block, half, block.len - 1);
         }
-        self.last(node, block);
     }
 
     /// Leaves before the instruction at `at` unless `longest` instructions may be executed.
     fn look_at_budget(&mut self, at: Offset, longest: u32) {
         self.w().local_get(local::BUDGET).i64_const(longest.into()).i64_le_s();
         self.exit_if(at, 0);
-    }
-
-    /// Leaves before the instruction at `at` if the value on the stack is not zero.
-    fn exit_if(&mut self, at: Offset, retired: u32) {
-        let out = match self.path.tight {
-            Some(head) => self.distance(Label::WriteBack(head)),
-            None => {
-                self.flush();
-                self.distance(Label::Exit)
-            }
-        };
-        self.w().i64_const(exit_code(at, retired)).local_set(local::EXIT).br_if(out);
     }
 
     fn exit(&mut self, at: Offset, retired: u32) {

@@ -14,7 +14,7 @@ use crate::effects::Set;
 const SLOTS: usize = 32;
 
 /// The locals that registers have in one function.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Locals {
     x: [Option<u32>; SLOTS],
     f: [Option<u32>; SLOTS],
