@@ -5,7 +5,7 @@ use crate::census::MachineSizes;
 use crate::host::{self, BootHost};
 use crate::imports::{BuildImport, LITHIFY, WASI};
 use crate::sections::TranslationReport;
-use crate::translation::{Emulator, Selection, code_of};
+use crate::translation::{Emulator, Linked, Selection};
 use crate::{dead_code, segments};
 use lithify_control::{BootConfig, Profile};
 use lithify_runner::{CompiledCache, Engine, RunnerError};
@@ -216,21 +216,21 @@ pub fn freeze(
         let trap = error.root_cause().to_string();
         FreezeError::did_not_come_up(memory_bytes, trap, &store.data().log_tail())
     })?;
-    let mut footprint = {
-        let rehearsed = load(engine, cache, &instrumented, rehearsed, |_: &[u8]| {})?;
-        rehearse(&store, rehearsed)
-    };
+    let mut rehearsed = load(engine, cache, &instrumented, rehearsed, |_: &[u8]| {})?;
+    let is_copied = copy_memory(&store, &mut rehearsed.0).is_some();
     let place = Place::find(&wasm).map_err(unfit)?;
-    let translation = selection
+    let linked = selection
         .as_ref()
         .map(|selection| {
             let mut emulator = Emulator { store: &mut store, instance };
             emulator.translate(selection, place).map_err(unfit)
         })
         .transpose()?;
-    if let Some((selection, translation)) = selection.as_ref().zip(translation.as_ref()) {
-        footprint.extend(code_of(selection, translation));
+    let mut footprint = if is_copied { rehearse(rehearsed, linked.as_ref()) } else { Vec::new() };
+    if !footprint.is_empty() {
+        footprint.extend(linked.iter().flat_map(|linked| &linked.pieces));
     }
+    let translation = linked.map(|linked| linked.translation);
     let mut booted = Emulator { store: &mut store, instance };
     let kinds = booted.kinds(&kernel).map_err(unfit)?;
     booted.settle(&footprint).map_err(unfit)?;
@@ -249,12 +249,10 @@ pub fn freeze(
 /// What a start of the booted machine will use: it is rehearsed in a copy. Nothing is known if that
 /// fails, for which a small memory is a reason.
 fn rehearse(
-    booted: &Store<BootHost>,
     (mut store, instance): (Store<BootHost>, Instance),
+    linked: Option<&Linked>,
 ) -> Vec<u8> {
-    let copied = copy_memory(booted, &mut store).is_some();
-    let footprint = copied.then(|| Emulator { store: &mut store, instance }.rehearse());
-    footprint.and_then(Result::ok).unwrap_or_default()
+    Emulator { store: &mut store, instance }.rehearse(linked).unwrap_or_default()
 }
 
 /// Makes one instance's memory that of another. The globals are alike: the emulator has returned, so

@@ -40,6 +40,15 @@ pub(crate) enum LinkError {
     Table,
 }
 
+/// Translated code, known to the machine.
+pub(crate) struct Linked {
+    pub(crate) translation: Translation,
+    /// As the machine got it.
+    table: Vec<u8>,
+    /// The pieces of guest code that are translated, as an emulator's footprint says them.
+    pub(crate) pieces: Vec<u8>,
+}
+
 /// The booted instance, as the build talks to it.
 pub(crate) struct Emulator<'a> {
     pub(crate) store: &'a mut Store<BootHost>,
@@ -71,12 +80,16 @@ impl Emulator<'_> {
         self.instance.get_func(&mut *self.store, name).is_some()
     }
 
-    /// Rehearses a start of the booted machine, which is used up by that; returns what it used.
-    pub(crate) fn rehearse(&mut self) -> Result<Vec<u8>, LinkError> {
+    /// Rehearses a start of the booted machine, which is used up by that; returns what it used. `linked` is
+    /// what will be translated.
+    pub(crate) fn rehearse(&mut self, linked: Option<&Linked>) -> Result<Vec<u8>, LinkError> {
         if !self.offers("lithify_rehearse") {
             return Ok(Vec::new());
         }
-        let place: u64 = self.call("lithify_rehearse", ())?;
+        let table = linked.map_or(&[][..], |linked| &linked.table);
+        let pieces = linked.map_or(&[][..], |linked| &linked.pieces);
+        self.hand_over(&[table, pieces].concat())?;
+        let place: u64 = self.call("lithify_rehearse", table.len() as u32)?;
         Ok(self.memory(place >> 32, place as u32 as usize)?.to_vec())
     }
 
@@ -85,9 +98,15 @@ impl Emulator<'_> {
         if !self.offers("lithify_settle") {
             return Ok(());
         }
-        let at: u32 = self.call("lithify_table", footprint.len() as u32)?;
-        self.memory(u64::from(at), footprint.len())?.copy_from_slice(footprint);
+        self.hand_over(footprint)?;
         self.call("lithify_settle", ())
+    }
+
+    /// Puts `bytes` where the next call looks for them.
+    fn hand_over(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
+        let at: u32 = self.call("lithify_table", bytes.len() as u32)?;
+        self.memory(at.into(), bytes.len())?.copy_from_slice(bytes);
+        Ok(())
     }
 
     /// What the guest uses its memory for, before [`settle`](Self::settle).
@@ -128,7 +147,7 @@ impl Emulator<'_> {
         &mut self,
         selection: &Selection,
         place: Place,
-    ) -> Result<Translation, LinkError> {
+    ) -> Result<Linked, LinkError> {
         let link = Link {
             layout: self.layout()?,
             function_type: place.function_type,
@@ -139,11 +158,10 @@ impl Emulator<'_> {
         let pages = pages(&selection.profile);
         let translation = translate(&pages, &link, selection.budget);
         let table = translation.table(&pages, &link);
-        let at: u32 = self.call("lithify_table", table.len() as u32)?;
-        self.memory(at.into(), table.len())?.copy_from_slice(&table);
+        self.hand_over(&table)?;
         match self.call::<_, u32>("lithify_translate", ())? {
             0 => Err(LinkError::Table),
-            _ => Ok(translation),
+            _ => Ok(Linked { pieces: pieces(selection, &translation), table, translation }),
         }
     }
 
@@ -160,7 +178,7 @@ impl Emulator<'_> {
 }
 
 /// What is translated, as an emulator's footprint says it.
-pub(crate) fn code_of(selection: &Selection, translation: &Translation) -> Vec<u8> {
+fn pieces(selection: &Selection, translation: &Translation) -> Vec<u8> {
     let pages = &selection.profile.pages;
     let hashes: Vec<_> = pages.iter().map(|page| page_hash(&page.bytes)).collect();
     let mut records = Vec::new();

@@ -46,7 +46,10 @@ pub const TLB_STORES: usize = TLB_ENTRIES * TLB_ENTRY_SIZE;
 pub const TLB_SET_SIZE: usize = 2 * TLB_STORES;
 
 /// Entries of the jump cache, direct-mapped by [`jump_index`].
-pub const JUMP_ENTRIES: usize = 65536;
+pub const JUMP_ENTRIES: usize = 16384;
+/// Bits of the program counter below the places: jumps rarely lead to two instructions this close, and a
+/// start writes what it learns to fewer pages.
+pub const JUMP_SHIFT: u32 = 3;
 /// How far the program counter is shifted before it is folded into itself: one page's code has
 /// places of its own, and so have the starts of many pages.
 pub const JUMP_FOLD: i64 = 11;
@@ -59,7 +62,8 @@ pub const SPACE_FOLD: u32 = 7;
 #[must_use]
 #[inline(always)]
 pub const fn jump_index(pc: u64, space: u32) -> usize {
-    (((pc ^ pc >> JUMP_FOLD) >> 1) as usize ^ (space << SPACE_FOLD) as usize) % JUMP_ENTRIES
+    (((pc ^ pc >> JUMP_FOLD) >> JUMP_SHIFT) as usize ^ (space << SPACE_FOLD) as usize)
+        % JUMP_ENTRIES
 }
 
 /// Bytes of an entry.
@@ -199,8 +203,8 @@ impl Layout {
 pub mod table {
     use super::{
         CODE_PAGE_CONTENT, CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY_SIZE, CODE_PAGE_FOLD, DEPTH_SHIFT,
-        JUMP_ENTRIES, JUMP_ENTRY, JUMP_ENTRY_SIZE, JUMP_FOLD, JUMP_FUNCTION, JUMP_KEY, JUMP_SPACE,
-        Layout, SPACE_FOLD, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_TAG,
+        JUMP_ENTRIES, JUMP_ENTRY, JUMP_ENTRY_SIZE, JUMP_FOLD, JUMP_FUNCTION, JUMP_KEY, JUMP_SHIFT,
+        JUMP_SPACE, Layout, SPACE_FOLD, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_TAG,
     };
 
     /// A digest of the contract's numbers. Functions that a translator with others has made would work on the
@@ -211,6 +215,7 @@ pub mod table {
         TLB_TAG,
         TLB_ADDEND,
         JUMP_ENTRIES,
+        JUMP_SHIFT as usize,
         JUMP_FOLD as usize,
         JUMP_ENTRY_SIZE,
         JUMP_KEY,

@@ -1,7 +1,7 @@
 //! The block cache: decoded code by physical address, and the jump cache in front of it.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::mem::offset_of;
 
@@ -229,9 +229,9 @@ pub(crate) struct CodeCache {
     /// First step of each block; the last one leads out of it.
     blocks: Vec<*const Step>,
     by_address: AddressMap<u64, BlockId>,
-    /// Those that a [`settle`](Self::settle) found: in a thawed machine, what is added to a hash
-    /// table is written all over it.
-    settled: AddressMap<Half, BlockId>,
+    /// Those that a [`settle`](Self::settle) found, by address: in a thawed machine, what is added to a
+    /// hash table is written all over it. [`UNRESOLVED`] in place of those that are gone.
+    settled: Vec<(Half, BlockId)>,
     /// RAM pages with decoded blocks.
     pages: AddressMap<usize, Page>,
     translations: Translations,
@@ -245,6 +245,7 @@ pub(crate) struct CodeCache {
     /// By [`jumped_to_index`]: virtual pages on which a jump may be remembered.
     jumped_to: Box<[u64; CODE_PAGE_ENTRIES / 64]>,
     step_count: usize,
+    rehearsed_jumps: BTreeSet<u64>,
 }
 
 impl CodeCache {
@@ -252,7 +253,7 @@ impl CodeCache {
         let mut cache = Self {
             blocks: Vec::new(),
             by_address: AddressMap::default(),
-            settled: AddressMap::default(),
+            settled: Vec::new(),
             pages: AddressMap::default(),
             translations: Translations::default(),
             counters: None,
@@ -263,6 +264,7 @@ impl CodeCache {
             straddles: AddressMap::default(),
             spaces: Spaces::new(),
             step_count: 0,
+            rehearsed_jumps: BTreeSet::new(),
         };
         cache.reset_blocks();
         cache
@@ -298,12 +300,20 @@ impl CodeCache {
         let translated = first.code == Code::Translated;
         let (function, entry) = if translated { first.operands() } else { (0, 0) };
         self.jumps[jump_index(pc, space)] = Jump { key, space, function, entry, block, steps };
+        if self.translations.is_rehearsed() && space == self.spaces.privileged() {
+            self.rehearsed_jumps.insert(pc);
+        }
         // A block may be one instruction that goes on on the next page.
         for va in [pc, pc.wrapping_add(2)] {
             let at = jumped_to_index(va);
             self.jumped_to[at / 64] |= 1 << (at % 64);
         }
         self.remember_page(pc, page);
+    }
+
+    /// Where jumps of privileged code have led since a rehearsal began.
+    pub(crate) fn rehearsed_jumps(&self) -> Vec<u64> {
+        self.rehearsed_jumps.iter().copied().collect()
     }
 
     fn remember_page(&mut self, pc: u64, page: usize) {
@@ -396,7 +406,14 @@ impl CodeCache {
 
     /// The block at guest-physical `address`.
     pub(crate) fn find(&self, address: u64) -> Option<BlockId> {
-        self.by_address.get(&address).or_else(|| self.settled.get(&half(address))).copied()
+        self.by_address.get(&address).copied().or_else(|| {
+            let (_, block) = self.settled[self.settled_at(address)?];
+            (block != UNRESOLVED).then_some(block)
+        })
+    }
+
+    fn settled_at(&self, address: u64) -> Option<usize> {
+        self.settled.binary_search_by_key(&half(address), |(half, _)| *half).ok()
     }
 
     /// Keeps the decoded `steps` of the code at `address` on RAM page `page`, for which
@@ -459,7 +476,9 @@ impl CodeCache {
         if let Some(page) = self.pages.remove(&page) {
             for block in page.block_addresses(address) {
                 self.by_address.remove(&block);
-                self.settled.remove(&half(block));
+                if let Some(at) = self.settled_at(block) {
+                    self.settled[at].1 = UNRESOLVED;
+                }
             }
         }
         self.forget_jumps();
@@ -473,7 +492,8 @@ impl CodeCache {
     /// Addresses of all blocks, in the order of their insertion.
     pub(crate) fn addresses(&self) -> Vec<u64> {
         let new = self.by_address.iter().map(|(address, id)| (*address, *id));
-        let settled = self.settled.iter().map(|(half, id)| (whole(*half), *id));
+        let settled = self.settled.iter().filter(|(_, id)| *id != UNRESOLVED);
+        let settled = settled.map(|(half, id)| (whole(*half), *id));
         let mut blocks: Vec<_> = new.chain(settled).collect();
         blocks.sort_unstable_by_key(|(_, id)| *id);
         blocks.into_iter().map(|(address, _)| address).collect()
@@ -488,21 +508,39 @@ impl CodeCache {
         pages
     }
 
+    /// A start's code is decoded from now on, or no longer.
+    pub(crate) fn set_settling(&mut self, is_settling: bool) {
+        self.translations.set_settling(is_settling);
+    }
+
     /// Links all blocks with each other as their execution would, and puts them where what is
     /// decoded later leaves them alone: a start of the frozen machine only reads them.
     pub(crate) fn settle(&mut self) {
         let found = std::mem::take(&mut self.by_address);
+        self.settled.retain(|(_, id)| *id != UNRESOLVED);
         self.settled.extend(found.into_iter().map(|(address, id)| (half(address), id)));
+        self.settled.sort_unstable();
         self.settled.shrink_to_fit();
-        for (&address, &block) in &self.settled {
-            let page = whole(address) & !(PAGE_SIZE as u64 - 1);
-            for step in self.block(block).iter().filter(|step| step.code.has_link()) {
-                let target = step.target().map(|offset| page + offset);
-                if let Some((target, to)) = target.and_then(|at| Some((at, self.find(at)?))) {
+        for &(address, block) in &self.settled {
+            for (step, target) in self.links(whole(address), block) {
+                if let Some(to) = self.find(target) {
                     self.link(step, target, to);
                 }
             }
         }
+    }
+
+    /// Blocks to which a [settled](Self::settle) one leads: no jump needs to be remembered for that.
+    pub(crate) fn linked(&self) -> BTreeSet<BlockId> {
+        let steps = self.chunks.iter().flatten().filter(|step| step.code.has_link());
+        steps.map(Step::link).collect()
+    }
+
+    /// The steps of block `id`, which is at guest-physical `address`, that lead to addresses on its page.
+    pub(crate) fn links(&self, address: u64, id: BlockId) -> impl Iterator<Item = (&Step, u64)> {
+        let page = address & !(PAGE_SIZE as u64 - 1);
+        let steps = self.block(id).iter().filter(|step| step.code.has_link());
+        steps.filter_map(move |step| Some((step, page + step.target()?)))
     }
 
     /// All steps of block `id`.
@@ -520,7 +558,7 @@ impl CodeCache {
     /// Drops everything; no block may be executing.
     pub(crate) fn flush(&mut self) -> impl Iterator<Item = usize> + use<> {
         self.by_address.clear();
-        self.settled = AddressMap::default();
+        self.settled = Vec::new();
         self.straddles.clear();
         self.chunks.clear();
         self.step_count = 0;

@@ -1,5 +1,6 @@
 //! The CPU core: registers, caches and the outer loop around the interpreter.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use lithify_isa::translation::Layout;
@@ -8,10 +9,10 @@ use crate::arch::{Access, Arch, Trap};
 use crate::arena::PAGE_SIZE;
 use crate::bus::GuestMemory;
 use crate::code::{AddressMap, BlockId, CodeCache, STRADDLE};
-use crate::decode::{decode_page, is_whole};
+use crate::decode::{decode_page, is_left, is_whole};
 use crate::float::Flags;
 use crate::footprint::Footprint;
-use crate::pages::{Call, Translations};
+use crate::pages::{Call, Translations, contains};
 use crate::ram::Ram;
 use crate::time::Timekeeper;
 use crate::tlb::Tlb;
@@ -224,6 +225,11 @@ impl<A: Arch> Core<A> {
     /// Looks up translated code in `table` from now on, and calls it by `call`.
     pub(crate) fn translate(&mut self, table: Translations, call: Call) {
         self.call = Some(call);
+        self.look_up(table);
+    }
+
+    /// Looks up translated code in `table` from now on.
+    pub(crate) fn look_up(&mut self, table: Translations) {
         for page in self.code.translate(table) {
             self.ram.set_code(page, false);
         }
@@ -331,21 +337,45 @@ impl<A: Arch> Core<A> {
         self.tlb.flush();
         self.release_code();
         self.ram.compact(&used.pages);
+        self.code.set_settling(true);
+        self.decode_used(used);
+        self.code.set_settling(false);
+        self.code.settle();
+        self.recall(&used.recalled);
+    }
+
+    /// Decodes the blocks of `used` that are interpreted.
+    fn decode_used(&mut self, used: &Footprint) {
         let mut translated = AddressMap::default();
+        let (mut inside, mut decoded) = (BTreeSet::new(), Vec::new());
         for &address in &used.blocks {
             let Some(page) = self.ram.page_index(address) else { continue };
             let bytes = self.ram.bytes(page);
             let pieces = translated.entry(page).or_insert_with(|| used.translated.on_page(bytes));
-            let at = address as u16 % PAGE_SIZE as u16;
-            let is_inside = pieces.iter().any(|&(start, end)| (start..end).contains(&at));
-            // Translated code is executed as such, but for the ways into it.
-            if !is_inside || self.code.of_page(page, self.ram.bytes(page)).starts_block(at.into()) {
+            let at = address as usize % PAGE_SIZE;
+            let is_inside = pieces.iter().any(|piece| contains(*piece, at));
+            // Translated code is executed as such, but for the ways into it and what it leaves.
+            if !is_inside
+                || is_left::<A>(bytes, at)
+                || self.code.of_page(page, self.ram.bytes(page)).starts_block(at)
+            {
                 // The program counter matters only where an instruction goes on on another page;
                 // the copy did not keep such a block, either.
-                let _ = self.decode(address, address);
+                decoded.extend(self.decode(address, address).map(|block| (address, block)));
+            } else {
+                inside.insert(address);
             }
         }
-        self.code.settle();
+        // Where these lead that is no way into translated code, it is interpreted. What follows there is
+        // not worth its bytes.
+        for (address, block) in decoded {
+            let mut targets: Vec<_> =
+                self.code.links(address, block).map(|(_, target)| target).collect();
+            targets.retain(|target| inside.remove(target));
+            for target in targets {
+                let _ = self.decode(target, target);
+            }
+        }
     }
 
     /// Empties the block cache when it has grown over its limit. Called between slices, when no

@@ -11,11 +11,16 @@ use crate::arch::Arch;
 use crate::arena::PAGE_SIZE;
 use crate::code::{MAX_BLOCK_LEN, MAX_BRANCHES, Step, next};
 use crate::fuse::fuse;
-use crate::pages::PageCode;
+use crate::pages::{PageCode, contains};
 
 /// Whether the instruction at byte `at` ends on the page.
 pub(crate) fn is_whole<A: Arch>(bytes: &[u8; PAGE_SIZE], at: usize) -> bool {
     decode::<A>(bytes, at).is_some()
+}
+
+/// Whether translated code leaves the instruction at byte `at` to the interpreter, whatever it does.
+pub(crate) fn is_left<A: Arch>(bytes: &[u8; PAGE_SIZE], at: usize) -> bool {
+    decode::<A>(bytes, at).is_some_and(|(op, _)| op.code == OpCode::System)
 }
 
 /// Decodes from byte `start` of a page, where a [whole](is_whole) instruction is, until execution
@@ -40,14 +45,18 @@ fn decode_steps<A: Arch>(
     steps: &mut Vec<Step>,
 ) {
     let (mut at, mut len, mut branches) = (start, 0, 0);
-    let max_branches = if page.is_counted() { 1 } else { MAX_BRANCHES };
+    let max_branches = if page.is_counted() || page.is_cold() { 1 } else { MAX_BRANCHES };
     // What is translated is seldom executed here, and then it matters that it goes on.
     let max_len = if page.starts_block(start) { 1 } else { MAX_BLOCK_LEN };
+    let piece = page.piece(start);
     while at + 2 <= PAGE_SIZE && len < max_len && branches < max_branches {
-        if len > 0 && page.starts_block(at) {
+        if len > 0 && page.starts_block(at) || piece.is_some_and(|piece| !contains(piece, at)) {
             break;
         }
         let Some((op, length)) = decode::<A>(bytes, at) else { break };
+        if len > 0 && piece.is_some() && op.code == OpCode::System {
+            break;
+        }
         at += length;
         if let Some(target) = jump_ahead(&op) {
             at = target;

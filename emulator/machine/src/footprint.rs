@@ -11,6 +11,8 @@ use lithify_isa::translation::page_hash;
 use crate::Frozen;
 use crate::arena::PAGE_SIZE;
 use crate::machine::Machine;
+use crate::pages::{Piece, Translations};
+use crate::recall::Recalled;
 
 /// What a copy has used since its thaw. Plain data about one frozen machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,15 +22,26 @@ pub struct Footprint {
     /// Guest-physical addresses of decoded blocks, in the order of first execution, on pages that
     /// hold what the frozen machine has there.
     pub(crate) blocks: Vec<u64>,
+    /// What its caches knew in the end.
+    pub(crate) recalled: Recalled,
     /// Guest code that is translated.
     pub(crate) translated: Translated,
 }
 
 /// Where on which content of a page there is translated code.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Translated(BTreeMap<[u64; 2], Vec<(u16, u16)>>);
+pub(crate) struct Translated(BTreeMap<[u64; 2], Vec<Piece>>);
 
 impl Translated {
+    /// From records that follow each other: for each piece the page's [hash](page_hash), the offset of its
+    /// first byte there and of the one behind it. `None` if they are cut off.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (records, cut) = bytes.as_chunks();
+        let mut translated = Self::default();
+        records.iter().for_each(|record| translated.insert(record));
+        cut.is_empty().then_some(translated)
+    }
+
     fn insert(&mut self, record: &[u8; TRANSLATED_LEN]) {
         let (hash, piece) = record.split_first_chunk::<16>().expect("longer");
         let hash = [0, 1].map(|at| u64::from_le_bytes(hash.as_chunks().0[at]));
@@ -37,7 +50,7 @@ impl Translated {
     }
 
     /// Where there is translated code on a page that holds `bytes`.
-    pub(crate) fn on_page(&self, bytes: &[u8; PAGE_SIZE]) -> &[(u16, u16)] {
+    pub(crate) fn on_page(&self, bytes: &[u8; PAGE_SIZE]) -> &[Piece] {
         self.0.get(&page_hash(bytes)).map_or(&[], Vec::as_slice)
     }
 }
@@ -46,6 +59,16 @@ impl Translated {
 const TRANSLATED_LEN: usize = 20;
 
 impl Machine {
+    /// Interprets what `table` says is translated, but decodes code as if it were not, for a
+    /// [footprint](Self::footprint). `pieces` are records of the translated code: for each piece the
+    /// page's [hash](page_hash), the offset of its first byte there and of the one behind it. `None` if
+    /// either is damaged.
+    pub fn rehearse(&mut self, table: &[u8], pieces: &[u8]) -> Option<()> {
+        let translations = Translations::parse(table)?.rehearsed(Translated::decode(pieces)?);
+        self.core.look_up(translations);
+        Some(())
+    }
+
     /// What this copy of `frozen` has used.
     #[must_use]
     pub fn footprint(&mut self, frozen: &Frozen) -> Footprint {
@@ -57,39 +80,46 @@ impl Machine {
         blocks.retain(|address| {
             ram.page_index(*address).is_some_and(|index| frozen.holds(index, ram.bytes(index)))
         });
-        Footprint { pages, blocks, translated: Translated::default() }
+        let recalled = self.core.recalled();
+        Footprint { pages, blocks, recalled, translated: Translated::default() }
     }
 }
 
 impl Footprint {
-    /// As bytes, for an equal machine in another instance of the program: the numbers of pages and of
-    /// blocks, the pages, the blocks, little-endian. The build appends what it has translated: for each
-    /// piece the page's [hash](page_hash), the offset of its first byte there and of the one behind it.
+    /// As bytes, for an equal machine in another instance of the program: the numbers of pages, of
+    /// blocks and of what is recalled, and these, little-endian. The build appends what it has translated:
+    /// the [records](Machine::rehearse) of the pieces.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        bytes.extend((self.pages.len() as u32).to_le_bytes());
-        bytes.extend((self.blocks.len() as u32).to_le_bytes());
+        let Recalled { loads, stores, jumps } = &self.recalled;
+        let lists = [&self.blocks, loads, stores, jumps];
+        let numbers = [&[self.pages.len()][..], &lists.map(Vec::len)].concat();
+        numbers.iter().for_each(|len| bytes.extend((*len as u32).to_le_bytes()));
         self.pages.iter().for_each(|page| bytes.extend(page.to_le_bytes()));
-        self.blocks.iter().for_each(|block| bytes.extend(block.to_le_bytes()));
+        lists.into_iter().flatten().for_each(|address| bytes.extend(address.to_le_bytes()));
         bytes
     }
 
     /// What [`encode`](Self::encode) wrote; `None` if it is cut off.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let (pages, rest) = bytes.split_first_chunk()?;
-        let (blocks, rest) = rest.split_first_chunk()?;
-        let [pages, blocks] = [*pages, *blocks].map(|len| u32::from_le_bytes(len) as usize);
-        let (pages, rest) = rest.split_at_checked(pages.checked_mul(size_of::<u32>())?)?;
-        let (blocks, rest) = rest.split_at_checked(blocks.checked_mul(size_of::<u64>())?)?;
-        let (records, cut) = rest.as_chunks();
-        let mut translated = Translated::default();
-        records.iter().for_each(|record| translated.insert(record));
-        cut.is_empty().then(|| Self {
+        let (numbers, rest) = bytes.split_first_chunk::<{ 5 * 4 }>()?;
+        let [pages, numbers @ ..] =
+            [0, 1, 2, 3, 4].map(|at| u32::from_le_bytes(numbers.as_chunks().0[at]) as usize);
+        let (pages, mut rest) = rest.split_at_checked(pages.checked_mul(size_of::<u32>())?)?;
+        let mut lists = [const { Vec::new() }; 4];
+        for (list, len) in lists.iter_mut().zip(numbers) {
+            let bytes;
+            (bytes, rest) = rest.split_at_checked(len.checked_mul(size_of::<u64>())?)?;
+            *list = bytes.as_chunks().0.iter().copied().map(u64::from_le_bytes).collect();
+        }
+        let [blocks, loads, stores, jumps] = lists;
+        Some(Self {
             pages: pages.as_chunks().0.iter().copied().map(u32::from_le_bytes).collect(),
-            blocks: blocks.as_chunks().0.iter().copied().map(u64::from_le_bytes).collect(),
-            translated,
+            blocks,
+            recalled: Recalled { loads, stores, jumps },
+            translated: Translated::decode(rest)?,
         })
     }
 }
@@ -103,6 +133,7 @@ mod tests {
         let mut footprint = Footprint {
             pages: vec![7, 1, 900],
             blocks: vec![0x8020_0000, 0x8765_4322],
+            recalled: Recalled { loads: vec![0x1000], stores: vec![], jumps: vec![3, 2] },
             ..Footprint::default()
         };
         let mut bytes = footprint.encode();

@@ -41,6 +41,7 @@ mod pages;
 mod pattern;
 mod profile;
 mod ram;
+mod recall;
 mod spaces;
 mod time;
 mod tlb;

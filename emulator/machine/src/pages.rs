@@ -5,6 +5,7 @@ use lithify_isa::translation::table::{EntryRecord, PageRecord};
 use lithify_isa::translation::{PAGE_SIZE, page_hash};
 
 use crate::code::{AddressMap, Step};
+use crate::footprint::Translated;
 use crate::fuse::Code;
 use crate::profile::Counters;
 
@@ -27,8 +28,20 @@ const RETRY: u8 = 32;
 pub(crate) struct Translations {
     pages: Vec<PageRecord>,
     entries: Vec<EntryRecord>,
+    /// In a rehearsal: what is translated. It is interpreted there, but left where the functions are left.
+    rehearsed: Option<Translated>,
+    /// What a start uses is being decoded.
+    is_settling: bool,
     /// Looks without a hit since the last hit, by RAM page.
     misses: AddressMap<usize, u8>,
+}
+
+/// A piece of translated code: the offset in its page of its first byte and of the one behind it.
+pub(crate) type Piece = (u16, u16);
+
+/// Whether byte `at` of the page is in `piece`.
+pub(crate) fn contains(piece: Piece, at: usize) -> bool {
+    (usize::from(piece.0)..usize::from(piece.1)).contains(&at)
 }
 
 /// Where a page's entries are in the table.
@@ -38,7 +51,27 @@ impl Translations {
     /// The table as the build writes it; `None` if it is damaged.
     pub(crate) fn parse(table: &[u8]) -> Option<Self> {
         let (pages, entries) = lithify_isa::translation::table::parse(table)?;
-        Some(Self { pages, entries, misses: AddressMap::default() })
+        Some(Self {
+            pages,
+            entries,
+            rehearsed: None,
+            is_settling: false,
+            misses: AddressMap::default(),
+        })
+    }
+
+    /// The same for a rehearsal, with the pieces of code that are translated.
+    pub(crate) fn rehearsed(self, translated: Translated) -> Self {
+        Self { rehearsed: Some(translated), ..self }
+    }
+
+    /// A start's code is decoded from now on, or no longer.
+    pub(crate) fn set_settling(&mut self, is_settling: bool) {
+        self.is_settling = is_settling && !self.pages.is_empty();
+    }
+
+    pub(crate) fn is_rehearsed(&self) -> bool {
+        self.rehearsed.is_some()
     }
 
     /// The entries into the content of RAM page `page`.
@@ -67,6 +100,8 @@ pub(crate) struct Page {
     /// Where on the page its blocks start.
     blocks: Vec<u16>,
     entries: Entries,
+    /// In a rehearsal: its translated pieces.
+    pieces: Vec<Piece>,
     /// Number of its content among those that are counted.
     content: u32,
 }
@@ -80,8 +115,10 @@ impl Page {
         counters: Option<&mut Counters>,
     ) -> Self {
         let entries = translations.find(page, bytes);
+        let rehearsed = translations.rehearsed.as_ref();
+        let pieces = rehearsed.map_or(Vec::new(), |translated| translated.on_page(bytes).to_vec());
         let content = counters.map_or(0, |counters| counters.content(bytes));
-        Self { blocks: Vec::new(), entries, content }
+        Self { blocks: Vec::new(), entries, pieces, content }
     }
 
     /// Notes that a block starts at guest-physical `address`, which is on this page.
@@ -109,18 +146,23 @@ impl Page {
 #[derive(Debug)]
 pub(crate) struct PageCode<'a> {
     entries: &'a [EntryRecord],
+    pieces: &'a [Piece],
+    is_rehearsed: bool,
+    is_cold: bool,
     content: u32,
     counters: Option<&'a mut Counters>,
 }
 
 impl<'a> PageCode<'a> {
     pub(crate) fn new(
-        page: &Page,
+        page: &'a Page,
         translations: &'a Translations,
         counters: Option<&'a mut Counters>,
     ) -> Self {
         let entries = &translations.entries[page.entries.clone()];
-        Self { entries, content: page.content, counters }
+        let (pieces, is_rehearsed) = (&page.pieces[..], translations.is_rehearsed());
+        let is_cold = is_rehearsed || translations.is_settling;
+        Self { entries, pieces, is_rehearsed, is_cold, content: page.content, counters }
     }
 
     /// Whether executions of blocks are counted.
@@ -128,9 +170,20 @@ impl<'a> PageCode<'a> {
         self.counters.is_some()
     }
 
+    /// Whether what is decoded now is part of a start of a machine with translated code: not worth a second
+    /// copy of what follows a branch.
+    pub(crate) fn is_cold(&self) -> bool {
+        self.is_cold
+    }
+
     /// Whether a block must start at byte `at`.
     pub(crate) fn starts_block(&self, at: usize) -> bool {
         self.find(at).is_some()
+    }
+
+    /// The translated piece with byte `at`, in a rehearsal.
+    pub(crate) fn piece(&self, at: usize) -> Option<Piece> {
+        self.pieces.iter().copied().find(|piece| contains(*piece, at))
     }
 
     fn find(&self, at: usize) -> Option<&EntryRecord> {
@@ -146,6 +199,7 @@ impl<'a> PageCode<'a> {
                 let counter = counters.block(self.content, pc)?;
                 Some(Step::special(Code::Count, pc, counter, 0))
             }
+            None if self.is_rehearsed => None,
             None => {
                 let entry = self.find(at)?;
                 let number = u32::from(entry.entry);
@@ -174,6 +228,8 @@ mod tests {
         Translations {
             pages: records,
             entries: (0..pages.len()).map(|number| entry(number as u16)).collect(),
+            rehearsed: None,
+            is_settling: false,
             misses: AddressMap::default(),
         }
     }

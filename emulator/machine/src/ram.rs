@@ -148,6 +148,10 @@ impl Ram {
         page
     }
 
+    pub(crate) fn has_slot(&self, index: usize) -> bool {
+        !self.pages[index].is_null()
+    }
+
     /// The bytes of page `index`.
     pub(crate) fn bytes(&mut self, index: usize) -> &mut [u8; PAGE_SIZE] {
         let page = self.page(index);

@@ -48,6 +48,11 @@ impl Spaces {
         self.current
     }
 
+    /// The number of what privileged code sees now.
+    pub(crate) const fn privileged(&self) -> u32 {
+        self.privileged
+    }
+
     /// Where translated code finds the current number.
     pub(crate) const fn word(&self) -> &u32 {
         &self.current

@@ -262,6 +262,15 @@ impl Tlb {
         self.filled += 1;
     }
 
+    /// Virtual addresses of the pages that the kernel's loads and stores hit, alone with its own memory.
+    pub(crate) fn kernel_pages(&self) -> [Vec<u64>; 2] {
+        let (loads, stores) = self.entries[KERNEL * SET..][..SET].split_at(STORES);
+        [loads, stores].map(|table| {
+            let filled = table.iter().filter(|entry| **entry != EMPTY);
+            filled.map(|entry| entry.tag & !OFFSET_MASK).collect()
+        })
+    }
+
     /// Forgets everything.
     pub(crate) fn flush(&mut self) {
         self.empty();

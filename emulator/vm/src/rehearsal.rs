@@ -26,14 +26,18 @@ use crate::{FROZEN, Frozen, Stage, boot, request, scrub};
 /// What a start does first matters; a program that computes on would only fill the list.
 const MAX_INSTRUCTIONS: u64 = 100_000_000;
 
-/// The made-up clock goes on by this at every look.
-const TICK_NS: u64 = 1000;
+/// The made-up clock goes on by this at every look: a start takes some milliseconds in which the kernel's
+/// timer ticks.
+const TICK_NS: u64 = 4_000;
 
 /// Rehearses a start of the booted machine, which is gone then; returns address and length of the encoded
-/// footprint, the address in the upper half.
+/// footprint, the address in the upper half. If something is translated, the [buffer](translation::table)
+/// holds the table, `table` bytes long, and the records of the translated pieces.
 #[unsafe(export_name = "lithify_rehearse")]
-pub(crate) extern "C" fn rehearse() -> u64 {
-    let footprint = FROZEN.take().map_or_else(Footprint::default, footprint);
+pub(crate) extern "C" fn rehearse(table: u32) -> u64 {
+    let buffer = translation::take_buffer();
+    let translated = buffer.split_at_checked(table as usize).unwrap_or_default();
+    let footprint = FROZEN.take().map_or_else(Footprint::default, |it| footprint(it, translated));
     hand_over(footprint.encode())
 }
 
@@ -59,8 +63,8 @@ pub(crate) extern "C" fn census() -> u64 {
     hand_over(pages.into_iter().flat_map(words).flat_map(u32::to_le_bytes).collect())
 }
 
-/// What a start of the booted machine uses.
-fn footprint(frozen: Frozen) -> Footprint {
+/// What a start of the booted machine uses, with a table of translated code and the pieces.
+fn footprint(frozen: Frozen, (table, pieces): (&[u8], &[u8])) -> Footprint {
     let Frozen { machine, handles, process, stage, .. } = frozen;
     let (still, realtime_ns) = (machine.freeze(), machine.realtime_ns());
     // A large one has no place beside its copy.
@@ -79,6 +83,10 @@ fn footprint(frozen: Frozen) -> Footprint {
         link: visits.as_ref().map(Visits::link),
     };
     let mut copy = still.thaw(hosts, Box::new(clock.clone()), [0x5a; GENERATION_ID_LEN]);
+    if !table.is_empty() {
+        // A table that is damaged is refused later.
+        let _ = copy.rehearse(table, pieces);
+    }
     session.send(&match stage {
         Stage::Empty => Frame::Start(start(&process, realtime_ns)),
         Stage::Running { terminal } => {

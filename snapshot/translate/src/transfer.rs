@@ -5,8 +5,8 @@
 //! else it returns the program counter.
 
 use lithify_isa::translation::{
-    JUMP_ENTRIES, JUMP_ENTRY, JUMP_ENTRY_SIZE, JUMP_FOLD, JUMP_FUNCTION, JUMP_KEY, JUMP_SPACE,
-    Layout, PAGE_SIZE, SPACE_FOLD,
+    JUMP_ENTRIES, JUMP_ENTRY, JUMP_ENTRY_SIZE, JUMP_FOLD, JUMP_FUNCTION, JUMP_KEY, JUMP_SHIFT,
+    JUMP_SPACE, Layout, PAGE_SIZE, SPACE_FOLD,
 };
 use wasm_encoder::{BlockType, Function, InstructionSink, MemArg, ValType};
 
@@ -25,7 +25,7 @@ const fn at(address: u32, align: u32) -> MemArg {
     MemArg { offset: address as u64, align, memory_index: 0 }
 }
 
-const SLOT_SHIFT: i32 = JUMP_ENTRY_SIZE.trailing_zeros() as i32 - 1;
+const SLOT_SHIFT: i32 = JUMP_ENTRY_SIZE.trailing_zeros() as i32 - JUMP_SHIFT as i32;
 const SLOT_MASK: i32 = ((JUMP_ENTRIES - 1) * JUMP_ENTRY_SIZE) as i32;
 
 /// From the program counter in local `pc` to the offset of its entry in the jump cache:

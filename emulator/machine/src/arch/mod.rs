@@ -37,6 +37,10 @@ pub(crate) trait Arch: Sized {
     /// Guest-physical address of `va`, or the exception that the access raises.
     fn translate(core: &mut Core<Self>, va: u64, access: Access) -> Result<u64, Trap>;
 
+    /// Guest-physical address of `va`, if privileged code runs that sees its own memory alone, the address is
+    /// mapped alike in all address spaces, and the guest cannot notice that it was looked up.
+    fn known_to_all(core: &mut Core<Self>, va: u64, access: Access) -> Option<u64>;
+
     /// Executes an [`lithify_isa::OpCode::System`] instruction at `pc`; returns where to go on.
     fn system(core: &mut Core<Self>, instruction: u32, pc: u64) -> Result<u64, Trap>;
 

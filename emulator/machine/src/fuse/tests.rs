@@ -59,6 +59,10 @@ impl Arch for Flat {
         Ok(va)
     }
 
+    fn known_to_all(_core: &mut Core<Self>, va: u64, _access: Access) -> Option<u64> {
+        Some(va)
+    }
+
     fn system(_core: &mut Core<Self>, _instruction: u32, pc: u64) -> Result<u64, Trap> {
         Ok(pc)
     }

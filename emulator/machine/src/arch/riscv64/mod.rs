@@ -91,6 +91,10 @@ impl Arch for Riscv64 {
         sv39::translate(core, va, access)
     }
 
+    fn known_to_all(core: &mut Core<Self>, va: u64, access: Access) -> Option<u64> {
+        sv39::known_to_all(core, va, access)
+    }
+
     fn system(core: &mut Core<Self>, instruction: u32, pc: u64) -> Result<u64, Trap> {
         system::execute(core, instruction, pc)
     }
