@@ -24,6 +24,8 @@ pub struct BootConfig {
     pub kernel_args: Vec<u8>,
     /// What the artifact runs when nobody asks for anything else.
     pub process: ImageProcess,
+    /// What most starts run, if not that: its start is prepared before the freeze.
+    pub prepared: Option<ImageProcess>,
     /// Freeze the machine with that program running in it.
     pub warm: Option<Warm>,
 }
@@ -38,6 +40,7 @@ impl BootConfig {
             .array(&self.entropy_seed)
             .bytes(&self.kernel_args);
         self.process.encode(&mut to);
+        to.each(self.prepared.as_slice(), ImageProcess::encode);
         to.each(self.warm.as_slice(), Warm::encode).finish()
     }
 
@@ -53,9 +56,16 @@ impl BootConfig {
             entropy_seed: from.array()?,
             kernel_args: from.bytes()?,
             process: ImageProcess::decode(&mut from)?,
+            prepared: from.each(ImageProcess::decode)?.pop(),
             warm: from.each(Warm::decode)?.pop(),
         };
         from.finish()?;
         Ok(config)
+    }
+
+    /// The program whose start is prepared before the freeze.
+    #[must_use]
+    pub fn prepared(&self) -> &ImageProcess {
+        self.prepared.as_ref().unwrap_or(&self.process)
     }
 }

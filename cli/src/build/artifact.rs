@@ -165,6 +165,7 @@ impl Parts<'_> {
             entropy_seed: *rootfs.digest.as_bytes(),
             kernel_args: self.args.kernel_args.join(" ").into_bytes(),
             process: process(self.config),
+            prepared: self.args.translate.prepared(self.config),
             warm: self.args.warm.of_boot(),
         }
     }

@@ -23,7 +23,7 @@ pub(crate) struct TranslateOptions {
     #[arg(long, value_name = "off|SIZE", default_value = "184k", env = "LITHIFY_TRANSLATE")]
     translate: Budget,
     /// Execute a command in the build to see what is worth translating; the image's own program
-    /// always is. A JSON array, or words for the image's shell
+    /// always is. A JSON array, or words for the image's shell. Starts of the first one are prepared
     #[arg(long, value_name = "COMMAND")]
     train: Vec<String>,
     /// Use these counts and execute nothing
@@ -74,10 +74,15 @@ impl TranslateOptions {
         };
         let more = self.train.iter().map(|command| Training {
             name: command.clone(),
-            process: ImageProcess { entrypoint: Vec::new(), cmd: words(command), ..process(image) },
+            process: trained(command, image),
             max_instructions: TRAIN_INSTRUCTIONS,
         });
         std::iter::once(own).chain(more).collect()
+    }
+
+    /// The program whose start is prepared, if not the image's own: that of the first training command.
+    pub(crate) fn prepared(&self, image: &ImageConfig) -> Option<ImageProcess> {
+        self.train.first().map(|command| trained(command, image))
     }
 
     /// The counts that were given.
@@ -120,6 +125,10 @@ impl TranslateOptions {
         let given = self.given_bytes()?.map(|bytes| Digest::of(&bytes));
         Ok(serde_json::json!([self.translate.0, self.train, given]))
     }
+}
+
+fn trained(command: &str, image: &ImageConfig) -> ImageProcess {
+    ImageProcess { entrypoint: Vec::new(), cmd: words(command), ..process(image) }
 }
 
 /// Dockerfile's two forms of a command.

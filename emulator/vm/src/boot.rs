@@ -66,7 +66,7 @@ pub(crate) enum Counting {
 pub(crate) fn boot(counting: Counting) -> Result<Frozen, BootFailure> {
     let mut config = read_config()?;
     let extra = str::from_utf8(&config.kernel_args).map_err(|_| BootFailure::KernelArgs)?;
-    let (notify, prefetch) = (notify_args(config.warm.as_ref()), prefetch_args(&config.process));
+    let (notify, prefetch) = (notify_args(config.warm.as_ref()), prefetch_args(config.prepared()));
     let extra = format!("{extra} {notify} {prefetch}");
     let session = Session::new();
     let handles = Handles {

@@ -66,6 +66,7 @@ pub(crate) extern "C" fn census() -> u64 {
 /// What a start of the booted machine uses, with a table of translated code and the pieces.
 fn footprint(frozen: Frozen, (table, pieces): (&[u8], &[u8])) -> Footprint {
     let Frozen { machine, handles, process, stage, .. } = frozen;
+    let process = boot::read_config().map_or(process, |config| config.prepared().clone());
     let (still, realtime_ns) = (machine.freeze(), machine.realtime_ns());
     // A large one has no place beside its copy.
     drop(machine);

@@ -82,6 +82,7 @@ impl Bench {
             kernel: b"kernel".to_vec(),
             initramfs: b"initramfs".to_vec(),
             config: BootConfig {
+                prepared: None,
                 memory_bytes: MEMORY_BYTES,
                 epoch_seconds: 1_700_000_000,
                 entropy_seed: [3; 32],
