@@ -42,7 +42,7 @@ fn execute(instruction: u32, before: State, privileged: bool, waits: bool) -> St
     let mut bytes = Box::new([0; PAGE_SIZE]);
     bytes[..4].copy_from_slice(&instruction.to_le_bytes());
     bytes[4..8].copy_from_slice(&WFI.to_le_bytes());
-    let blocks = vec![Block { offset: 0, count: 1000 }, Block { offset: 4, count: 1000 }];
+    let blocks = vec![Block { offset: 0, count: 100_000 }, Block { offset: 4, count: 1000 }];
     let translation = translate(&[Page { bytes, blocks, places: Vec::new() }], &LINK, PAGE_SIZE);
     let engine = Engine::default();
     let module = Module::new(&engine, module(&translation, 64)).expect("a valid module");

@@ -102,7 +102,7 @@ impl Program {
             let wanted = entries.contains(start) || random.one_in(every);
             if wanted && !(drop > 0 && random.one_in(drop)) {
                 let offset = (start - CODE) as usize;
-                let block = Block { offset: (offset % PAGE_SIZE) as u16, count: 1000 };
+                let block = Block { offset: (offset % PAGE_SIZE) as u16, count: 100_000 };
                 pages[offset / PAGE_SIZE].blocks.push(block);
             }
         }

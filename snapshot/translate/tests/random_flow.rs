@@ -180,7 +180,7 @@ impl Program {
             let wanted = self.blocks.contains(&at) || random.one_in(2);
             if wanted && !(drop > 0 && random.one_in(drop)) {
                 let offset = (at - BASE) as usize;
-                let block = Block { offset: (offset % PAGE_SIZE) as u16, count: 1000 };
+                let block = Block { offset: (offset % PAGE_SIZE) as u16, count: 100_000 };
                 pages[offset / PAGE_SIZE].blocks.push(block);
             }
         }

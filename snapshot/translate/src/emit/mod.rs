@@ -83,6 +83,9 @@ mod local {
 const RETIRED_BITS: u32 = 12;
 const _: () = assert!(PAGE_SIZE / 2 < 1 << RETIRED_BITS, "two bytes an instruction");
 
+/// Blocks that were executed less often have exits that are short rather than fast.
+const WORTH_LABELS: u64 = 100_000;
+
 /// The part of a function's parameter that is the depth.
 const DEPTH_MASK: i32 = -(1 << DEPTH_SHIFT);
 
@@ -413,7 +416,10 @@ impl<'a> Emitter<'a> {
     fn block(&mut self, node: Node) {
         let block = self.node_block(node);
         let out = self.way_out();
-        let exits = self.open_side_exits(|this| this.ops(node, block));
+        let exits = match block.count {
+            WORTH_LABELS.. => self.open_side_exits(|this| this.ops(node, block)),
+            _ => Vec::new(),
+        };
         self.ops(node, block);
         self.sides = Sides::None;
         self.last(node, block);
