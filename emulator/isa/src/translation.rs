@@ -45,8 +45,8 @@ pub const TLB_STORES: usize = TLB_ENTRIES * TLB_ENTRY_SIZE;
 /// Bytes of a set.
 pub const TLB_SET_SIZE: usize = 2 * TLB_STORES;
 
-/// Entries of the jump cache, direct-mapped by [`jump_index`].
-pub const JUMP_ENTRIES: usize = 16384;
+/// Most entries of the jump cache, direct-mapped by [`jump_slot`].
+pub const JUMP_ENTRIES: usize = 32768;
 /// Bits of the program counter below the places: jumps rarely lead to two instructions this close, and a
 /// start writes what it learns to fewer pages.
 pub const JUMP_SHIFT: u32 = 3;
@@ -58,12 +58,19 @@ pub const JUMP_FOLD: i64 = 11;
 /// cache and the page cache: processes of one program have places of their own, which lie together.
 pub const SPACE_FOLD: u32 = 7;
 
-/// The place of `pc` in the jump cache, in the address space that the word at [`Layout::space`] numbers.
+/// The offset in the jump cache of the entry of `pc`, in the address space that the word at
+/// [`Layout::space`] numbers, with the mask at [`Layout::jump_mask`].
 #[must_use]
 #[inline(always)]
-pub const fn jump_index(pc: u64, space: u32) -> usize {
-    (((pc ^ pc >> JUMP_FOLD) >> JUMP_SHIFT) as usize ^ (space << SPACE_FOLD) as usize)
-        % JUMP_ENTRIES
+pub const fn jump_slot(pc: u64, space: u32, mask: u32) -> usize {
+    let folded = ((pc ^ pc >> JUMP_FOLD) >> JUMP_SHIFT) as u32 ^ space << SPACE_FOLD;
+    (folded.wrapping_mul(JUMP_ENTRY_SIZE as u32) & mask) as usize
+}
+
+/// The mask of a jump cache of `entries`, a power of two.
+#[must_use]
+pub const fn jump_mask(entries: usize) -> u32 {
+    ((entries - 1) * JUMP_ENTRY_SIZE) as u32
 }
 
 /// Bytes of an entry.
@@ -140,6 +147,8 @@ pub struct Layout {
     pub reservation: u32,
     /// The jump cache: [`JUMP_ENTRIES`] entries.
     pub jumps: u32,
+    /// `u32`: the [`jump_mask`] of the entries that are in use.
+    pub jump_mask: u32,
     /// The page cache: [`CODE_PAGE_ENTRIES`] entries.
     pub pages: u32,
     /// `u32`: which address space and which view of it is current. Entries of both caches that were made
@@ -149,14 +158,14 @@ pub struct Layout {
 
 impl Layout {
     /// Number of words.
-    pub const WORDS: usize = 13;
+    pub const WORDS: usize = 14;
 
     /// As words, in the order of the fields.
     #[must_use]
     pub fn to_words(self) -> [u32; Self::WORDS] {
         let Self { x, f, budget, fflags, frm, float_ready, .. } = self;
-        let Self { status, privileged, interrupt_waits, reservation, jumps, pages, space, .. } =
-            self;
+        let Self { status, privileged, interrupt_waits, reservation, .. } = self;
+        let Self { jumps, jump_mask, pages, space, .. } = self;
         [
             x,
             f,
@@ -169,6 +178,7 @@ impl Layout {
             interrupt_waits,
             reservation,
             jumps,
+            jump_mask,
             pages,
             space,
         ]
@@ -178,7 +188,8 @@ impl Layout {
     #[must_use]
     pub fn from_words(words: [u32; Self::WORDS]) -> Self {
         let [x, f, budget, fflags, frm, float_ready, rest @ ..] = words;
-        let [status, privileged, interrupt_waits, reservation, jumps, pages, space] = rest;
+        let [status, privileged, interrupt_waits, reservation, rest @ ..] = rest;
+        let [jumps, jump_mask, pages, space] = rest;
         Self {
             x,
             f,
@@ -191,6 +202,7 @@ impl Layout {
             interrupt_waits,
             reservation,
             jumps,
+            jump_mask,
             pages,
             space,
         }

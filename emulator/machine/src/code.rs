@@ -7,7 +7,7 @@ use std::mem::offset_of;
 
 use lithify_isa::translation::{
     CODE_PAGE_CONTENT, CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY_SIZE, JUMP_ENTRIES, JUMP_ENTRY,
-    JUMP_ENTRY_SIZE, JUMP_FUNCTION, JUMP_KEY, JUMP_SPACE, code_page_index, jump_index,
+    JUMP_ENTRY_SIZE, JUMP_FUNCTION, JUMP_KEY, JUMP_SPACE, code_page_index, jump_mask, jump_slot,
     known_content,
 };
 use lithify_isa::{Op, OpCode};
@@ -148,6 +148,12 @@ const _: () = assert!(
     "translated code looks here"
 );
 
+/// Entries of the jump cache that a start uses at first: what it writes there are pages of host memory
+/// that a short program does without.
+const FEW_JUMP_ENTRIES: usize = 4096;
+/// Jumps that are remembered before all entries are used.
+const FEW_JUMPS: u32 = 16384;
+
 const NO_JUMP: Jump = Jump {
     key: 0,
     space: NO_SPACE,
@@ -240,6 +246,10 @@ pub(crate) struct CodeCache {
     /// Blocks of one instruction that lies on two pages, by the instruction.
     straddles: AddressMap<u64, BlockId>,
     jumps: Box<[Jump]>,
+    /// Which entries of `jumps` are used. Translated code reads it.
+    jump_mask: u32,
+    /// Jumps that are to be remembered before all entries are used.
+    jumps_left: u32,
     code_pages: Box<[CodePage]>,
     spaces: Spaces,
     /// By [`jumped_to_index`]: virtual pages on which a jump may be remembered.
@@ -259,6 +269,8 @@ impl CodeCache {
             counters: None,
             chunks: Vec::new(),
             jumps: vec![NO_JUMP; JUMP_ENTRIES].into(),
+            jump_mask: jump_mask(FEW_JUMP_ENTRIES),
+            jumps_left: FEW_JUMPS,
             code_pages: vec![NO_CODE_PAGE; CODE_PAGE_ENTRIES].into(),
             jumped_to: Box::new([0; CODE_PAGE_ENTRIES / 64]),
             straddles: AddressMap::default(),
@@ -287,9 +299,31 @@ impl CodeCache {
     /// The block at virtual address `pc`, if it ran since the last change of the address space.
     #[inline(always)]
     pub(crate) fn jump(&self, pc: u64) -> Option<&Jump> {
-        let jump = &self.jumps[jump_index(pc, self.spaces.current())];
+        let jump = &self.jumps[self.jump_index(pc)];
         let hit = jump.key == pc && jump.space == self.spaces.current();
         hit.then_some(jump)
+    }
+
+    #[inline(always)]
+    fn jump_index(&self, pc: u64) -> usize {
+        jump_slot(pc, self.spaces.current(), self.jump_mask) / JUMP_ENTRY_SIZE
+    }
+
+    /// Empties the jump cache; it is small again.
+    fn clear_jumps(&mut self) {
+        self.jumps.fill(NO_JUMP);
+        (self.jump_mask, self.jumps_left) = (jump_mask(FEW_JUMP_ENTRIES), FEW_JUMPS);
+    }
+
+    /// Uses all entries once this start is a longer one.
+    fn count_jump(&mut self) {
+        if let Some(left) = self.jumps_left.checked_sub(1) {
+            self.jumps_left = left;
+            if left == 0 {
+                self.jumps[..FEW_JUMP_ENTRIES].fill(NO_JUMP);
+                self.jump_mask = jump_mask(JUMP_ENTRIES);
+            }
+        }
     }
 
     /// Remembers that `pc` is `block`, on RAM page `page`, in this address space.
@@ -299,7 +333,8 @@ impl CodeCache {
         let first = unsafe { &*steps };
         let translated = first.code == Code::Translated;
         let (function, entry) = if translated { first.operands() } else { (0, 0) };
-        self.jumps[jump_index(pc, space)] = Jump { key, space, function, entry, block, steps };
+        self.count_jump();
+        self.jumps[self.jump_index(pc)] = Jump { key, space, function, entry, block, steps };
         if self.translations.is_rehearsed() && space == self.spaces.privileged() {
             self.rehearsed_jumps.insert(pc);
         }
@@ -329,9 +364,10 @@ impl CodeCache {
         }
     }
 
-    /// Addresses of the jump cache, of the page cache and of the number of the address space.
-    pub(crate) fn layout(&self) -> (u32, u32, u32) {
-        (address(&*self.jumps), address(&*self.code_pages), address(self.spaces.word()))
+    /// Addresses of the jump cache and its mask, of the page cache and of the number of the address space.
+    pub(crate) fn layout(&self) -> [u32; 4] {
+        let (jumps, pages) = (address(&*self.jumps), address(&*self.code_pages));
+        [jumps, address(&self.jump_mask), pages, address(self.spaces.word())]
     }
 
     /// Looks up translated code in `table` from now on; what is decoded is dropped.
@@ -398,7 +434,7 @@ impl CodeCache {
     /// Empties the caches before a number is used again.
     fn reuse_spaces(&mut self) {
         if self.spaces.is_used_up() {
-            self.jumps.fill(NO_JUMP);
+            self.clear_jumps();
             self.code_pages.fill(NO_CODE_PAGE);
             self.spaces.start_over();
         }
@@ -501,7 +537,7 @@ impl CodeCache {
 
     /// As [`flush`](Self::flush), and gives back the memory.
     pub(crate) fn release(&mut self) -> impl Iterator<Item = usize> {
-        self.jumps.fill(NO_JUMP);
+        self.clear_jumps();
         let pages = self.flush();
         self.by_address.shrink_to_fit();
         self.blocks.shrink_to_fit();

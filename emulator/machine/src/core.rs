@@ -141,7 +141,7 @@ impl<A: Arch> Core<A> {
 
     /// Where translated code finds what it uses.
     pub(crate) fn layout(&self) -> Layout {
-        let (jumps, pages, space) = self.code.layout();
+        let [jumps, jump_mask, pages, space] = self.code.layout();
         Layout {
             x: address(&self.x),
             f: address(&self.f),
@@ -154,6 +154,7 @@ impl<A: Arch> Core<A> {
             interrupt_waits: address(&self.interrupt_waits),
             reservation: address(&self.reservation),
             jumps,
+            jump_mask,
             pages,
             space,
         }

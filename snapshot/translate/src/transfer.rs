@@ -5,8 +5,8 @@
 //! else it returns the program counter.
 
 use lithify_isa::translation::{
-    JUMP_ENTRIES, JUMP_ENTRY, JUMP_ENTRY_SIZE, JUMP_FOLD, JUMP_FUNCTION, JUMP_KEY, JUMP_SHIFT,
-    JUMP_SPACE, Layout, PAGE_SIZE, SPACE_FOLD,
+    JUMP_ENTRY, JUMP_ENTRY_SIZE, JUMP_FOLD, JUMP_FUNCTION, JUMP_KEY, JUMP_SHIFT, JUMP_SPACE,
+    Layout, PAGE_SIZE, SPACE_FOLD,
 };
 use wasm_encoder::{BlockType, Function, InstructionSink, MemArg, ValType};
 
@@ -26,15 +26,14 @@ const fn at(address: u32, align: u32) -> MemArg {
 }
 
 const SLOT_SHIFT: i32 = JUMP_ENTRY_SIZE.trailing_zeros() as i32 - JUMP_SHIFT as i32;
-const SLOT_MASK: i32 = ((JUMP_ENTRIES - 1) * JUMP_ENTRY_SIZE) as i32;
 
 /// From the program counter in local `pc` to the offset of its entry in the jump cache:
-/// [`jump_index`](lithify_isa::translation::jump_index) times the entry's size.
+/// [`jump_slot`](lithify_isa::translation::jump_slot).
 pub(crate) fn slot(w: &mut InstructionSink<'_>, pc: u32, layout: &Layout) {
     w.local_get(pc).local_get(pc).i64_const(JUMP_FOLD).i64_shr_u().i64_xor().i32_wrap_i64();
     w.i32_const(SLOT_SHIFT).i32_shl();
     fold_space(w, layout, JUMP_ENTRY_SIZE);
-    w.i32_const(SLOT_MASK).i32_and();
+    w.i32_const(0).i32_load(at(layout.jump_mask, 2)).i32_and();
 }
 
 /// Folds the number of the address space into the offset, on the stack, of an entry of `size` bytes.

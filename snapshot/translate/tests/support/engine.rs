@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use lithify_isa::translation::{
-    CODE_PAGE_ENTRY_SIZE, JUMP_ENTRY_SIZE, PAGE_SIZE, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_SIZE,
-    TLB_STORES, TLB_TAG, code_page_index, jump_index, known_content,
+    CODE_PAGE_ENTRY_SIZE, PAGE_SIZE, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_STORES, TLB_TAG,
+    code_page_index, jump_slot, known_content,
 };
 use lithify_machine::bare::{BASE, Cpu, Executor, State};
 use lithify_translate::Translation;
 use wasmtime::{Engine, Instance, Memory, Module, Store, Table, TypedFunc};
 
-use super::{LAYOUT, LINK, RAM, TLB, module};
+use super::{JUMP_MASK, LAYOUT, LINK, RAM, TLB, module};
 use crate::random::Random;
 
 /// Number of the address space.
@@ -78,9 +78,10 @@ impl Translated {
     /// Most entries are in the jump cache.
     fn fill_jump_cache(&mut self, translation: &Translation, code: &[usize]) {
         self.put(LAYOUT.space, SPACE.to_le_bytes());
+        self.put(LAYOUT.jump_mask, JUMP_MASK.to_le_bytes());
         for entry in &translation.entries {
             let pc = BASE + (code[entry.page] * PAGE_SIZE) as u64 + u64::from(entry.offset);
-            let slot = jump_index(pc, SPACE) * JUMP_ENTRY_SIZE;
+            let slot = jump_slot(pc, SPACE, JUMP_MASK);
             let at = LAYOUT.jumps + slot as u32;
             if self.random.one_in(4) {
                 continue;

@@ -3,7 +3,7 @@
 pub(crate) mod engine;
 
 use lithify_isa::translation::{
-    CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY_SIZE, JUMP_ENTRIES, JUMP_ENTRY_SIZE, Layout, TLB_SET_SIZE,
+    CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY_SIZE, JUMP_ENTRY_SIZE, Layout, TLB_SET_SIZE, jump_mask,
 };
 use lithify_translate::{Link, Translation};
 use wasm_encoder::{
@@ -26,9 +26,12 @@ pub(crate) const LAYOUT: Layout = Layout {
     jumps: JUMPS,
     pages: PAGES,
     space: 0x2018,
+    jump_mask: 0x2028,
 };
 const JUMPS: u32 = 0x1_0000;
-const PAGES: u32 = JUMPS + (JUMP_ENTRIES * JUMP_ENTRY_SIZE) as u32;
+const JUMPS_IN_USE: usize = 1 << 12;
+pub(crate) const JUMP_MASK: u32 = jump_mask(JUMPS_IN_USE);
+const PAGES: u32 = JUMPS + (JUMPS_IN_USE * JUMP_ENTRY_SIZE) as u32;
 pub(crate) const TLB: u32 = PAGES + (CODE_PAGE_ENTRIES * CODE_PAGE_ENTRY_SIZE) as u32;
 pub(crate) const RAM: u32 = 0x40_0000;
 const _: () = assert!(TLB + (TLB_SET_SIZE as u32) < RAM);
