@@ -1,4 +1,4 @@
-//! The block cache: decoded code by physical address, and the jump cache in front of it.
+//! The block cache: decoded code by physical address, and what is known of virtual addresses in front of it.
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
@@ -6,15 +6,14 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::mem::offset_of;
 
 use lithify_isa::translation::{
-    CODE_PAGE_CONTENT, CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY_SIZE, JUMP_ENTRIES, JUMP_ENTRY,
-    JUMP_ENTRY_SIZE, JUMP_FUNCTION, JUMP_KEY, JUMP_SPACE, code_page_index, jump_mask, jump_slot,
-    known_content,
+    CODE_PAGE_CONTENT, CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY_SIZE, code_page_index, known_content,
 };
 use lithify_isa::{Op, OpCode};
 
 use crate::arena::PAGE_SIZE;
 use crate::core::address;
 use crate::fuse::Code;
+use crate::jumps::{Jump, Jumps};
 use crate::pages::{Page, PageCode, Translations};
 use crate::profile::Counters;
 use crate::spaces::{NO_SPACE, Spaces};
@@ -122,47 +121,6 @@ impl Step {
 
 const _: () = assert!(MAX_BLOCK_LEN < u8::MAX as usize, "a step counts them in a byte");
 
-/// Where a jump leads. Translated code reads it. None lies on two cache lines.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(32))]
-pub(crate) struct Jump {
-    /// The program counter.
-    key: u64,
-    /// The space for which this holds.
-    space: u32,
-    /// The translated function that can be entered there, 0 if there is none.
-    function: u32,
-    /// Which of its entries.
-    entry: u32,
-    pub(crate) block: BlockId,
-    /// The block's first step.
-    pub(crate) steps: *const Step,
-}
-
-const _: () = assert!(
-    size_of::<Jump>() == JUMP_ENTRY_SIZE
-        && offset_of!(Jump, key) == JUMP_KEY
-        && offset_of!(Jump, space) == JUMP_SPACE
-        && offset_of!(Jump, function) == JUMP_FUNCTION
-        && offset_of!(Jump, entry) == JUMP_ENTRY,
-    "translated code looks here"
-);
-
-/// Entries of the jump cache that a start uses at first: what it writes there are pages of host memory
-/// that a short program does without.
-const FEW_JUMP_ENTRIES: usize = 4096;
-/// Jumps that are remembered before all entries are used.
-const FEW_JUMPS: u32 = 16384;
-
-const NO_JUMP: Jump = Jump {
-    key: 0,
-    space: NO_SPACE,
-    function: 0,
-    entry: 0,
-    block: UNRESOLVED,
-    steps: std::ptr::null(),
-};
-
 /// The place of the page of `va` among the pages that are jumped to, of all address spaces.
 const fn jumped_to_index(va: u64) -> usize {
     code_page_index(va, NO_SPACE)
@@ -245,11 +203,7 @@ pub(crate) struct CodeCache {
     chunks: Vec<Vec<Step>>,
     /// Blocks of one instruction that lies on two pages, by the instruction.
     straddles: AddressMap<u64, BlockId>,
-    jumps: Box<[Jump]>,
-    /// Which entries of `jumps` are used. Translated code reads it.
-    jump_mask: u32,
-    /// Jumps that are to be remembered before all entries are used.
-    jumps_left: u32,
+    jumps: Jumps,
     code_pages: Box<[CodePage]>,
     spaces: Spaces,
     /// By [`jumped_to_index`]: virtual pages on which a jump may be remembered.
@@ -268,9 +222,7 @@ impl CodeCache {
             translations: Translations::default(),
             counters: None,
             chunks: Vec::new(),
-            jumps: vec![NO_JUMP; JUMP_ENTRIES].into(),
-            jump_mask: jump_mask(FEW_JUMP_ENTRIES),
-            jumps_left: FEW_JUMPS,
+            jumps: Jumps::new(),
             code_pages: vec![NO_CODE_PAGE; CODE_PAGE_ENTRIES].into(),
             jumped_to: Box::new([0; CODE_PAGE_ENTRIES / 64]),
             straddles: AddressMap::default(),
@@ -299,31 +251,7 @@ impl CodeCache {
     /// The block at virtual address `pc`, if it ran since the last change of the address space.
     #[inline(always)]
     pub(crate) fn jump(&self, pc: u64) -> Option<&Jump> {
-        let jump = &self.jumps[self.jump_index(pc)];
-        let hit = jump.key == pc && jump.space == self.spaces.current();
-        hit.then_some(jump)
-    }
-
-    #[inline(always)]
-    fn jump_index(&self, pc: u64) -> usize {
-        jump_slot(pc, self.spaces.current(), self.jump_mask) / JUMP_ENTRY_SIZE
-    }
-
-    /// Empties the jump cache; it is small again.
-    fn clear_jumps(&mut self) {
-        self.jumps.fill(NO_JUMP);
-        (self.jump_mask, self.jumps_left) = (jump_mask(FEW_JUMP_ENTRIES), FEW_JUMPS);
-    }
-
-    /// Uses all entries once this start is a longer one.
-    fn count_jump(&mut self) {
-        if let Some(left) = self.jumps_left.checked_sub(1) {
-            self.jumps_left = left;
-            if left == 0 {
-                self.jumps[..FEW_JUMP_ENTRIES].fill(NO_JUMP);
-                self.jump_mask = jump_mask(JUMP_ENTRIES);
-            }
-        }
+        self.jumps.get(pc, self.spaces.current())
     }
 
     /// Remembers that `pc` is `block`, on RAM page `page`, in this address space.
@@ -333,8 +261,7 @@ impl CodeCache {
         let first = unsafe { &*steps };
         let translated = first.code == Code::Translated;
         let (function, entry) = if translated { first.operands() } else { (0, 0) };
-        self.count_jump();
-        self.jumps[self.jump_index(pc)] = Jump { key, space, function, entry, block, steps };
+        self.jumps.put(Jump { key, space, function, entry, block, steps });
         if self.translations.is_rehearsed() && space == self.spaces.privileged() {
             self.rehearsed_jumps.insert(pc);
         }
@@ -366,8 +293,8 @@ impl CodeCache {
 
     /// Addresses of the jump cache and its mask, of the page cache and of the number of the address space.
     pub(crate) fn layout(&self) -> [u32; 4] {
-        let (jumps, pages) = (address(&*self.jumps), address(&*self.code_pages));
-        [jumps, address(&self.jump_mask), pages, address(self.spaces.word())]
+        let [jumps, mask] = self.jumps.layout();
+        [jumps, mask, address(&*self.code_pages), address(self.spaces.word())]
     }
 
     /// Looks up translated code in `table` from now on; what is decoded is dropped.
@@ -434,7 +361,7 @@ impl CodeCache {
     /// Empties the caches before a number is used again.
     fn reuse_spaces(&mut self) {
         if self.spaces.is_used_up() {
-            self.clear_jumps();
+            self.jumps.clear();
             self.code_pages.fill(NO_CODE_PAGE);
             self.spaces.start_over();
         }
@@ -537,7 +464,7 @@ impl CodeCache {
 
     /// As [`flush`](Self::flush), and gives back the memory.
     pub(crate) fn release(&mut self) -> impl Iterator<Item = usize> {
-        self.clear_jumps();
+        self.jumps.clear();
         let pages = self.flush();
         self.by_address.shrink_to_fit();
         self.blocks.shrink_to_fit();

@@ -36,6 +36,7 @@ mod frozen;
 mod fuse;
 pub mod host;
 mod interp;
+mod jumps;
 mod machine;
 mod pages;
 mod pattern;
