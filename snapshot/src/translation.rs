@@ -150,9 +150,7 @@ impl Emulator<'_> {
     ) -> Result<Linked, LinkError> {
         let link = Link {
             layout: self.layout()?,
-            function_type: place.function_type,
             first_function: place.first_function,
-            table: place.table,
             first_element: place.first_element,
         };
         let pages = pages(&selection.profile);

@@ -61,13 +61,9 @@ pub struct Block {
 pub struct Link {
     /// Addresses in the linear memory.
     pub layout: Layout,
-    /// Index of the type `(i32, i64, i32) -> i64`.
-    pub function_type: u32,
     /// Index of the first appended function.
     pub first_function: u32,
-    /// Number of the table.
-    pub table: u32,
-    /// Index in the table of the first appended function; the others follow in order.
+    /// Index in the module's table of functions of the first appended one; the others follow in order.
     pub first_element: u32,
 }
 

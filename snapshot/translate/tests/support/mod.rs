@@ -39,9 +39,7 @@ const _: () = assert!(TLB + (TLB_SET_SIZE as u32) < RAM);
 /// Where the functions go in [`module`].
 pub(crate) const LINK: Link = Link {
     layout: LAYOUT,
-    function_type: 0,
     first_function: 0,
-    table: 0,
     // No function has index 0: that is the jump cache's "none".
     first_element: 1,
 };
