@@ -46,10 +46,10 @@ pub const TLB_STORES: usize = TLB_ENTRIES * TLB_ENTRY_SIZE;
 pub const TLB_SET_SIZE: usize = 2 * TLB_STORES;
 
 /// Most entries of the jump cache, direct-mapped by [`jump_slot`].
-pub const JUMP_ENTRIES: usize = 32768;
-/// Bits of the program counter below the places: jumps rarely lead to two instructions this close, and a
-/// start writes what it learns to fewer pages.
-pub const JUMP_SHIFT: u32 = 3;
+pub const JUMP_ENTRIES: usize = 65536;
+/// Bits of the program counter below the places: two are the length of a system instruction, behind each of
+/// which something is jumped to. A start writes what it learns to fewer pages than with one bit.
+pub const JUMP_SHIFT: u32 = 2;
 /// How far the program counter is shifted before it is folded into itself: one page's code has
 /// places of its own, and so have the starts of many pages.
 pub const JUMP_FOLD: i64 = 11;
