@@ -20,7 +20,7 @@ const MAX_PROFILE: u64 = 1 << 30;
 #[derive(Debug, Args)]
 pub(crate) struct TranslateOptions {
     /// Translate so many bytes of the most executed guest code to WebAssembly, or nothing
-    #[arg(long, value_name = "off|SIZE", default_value = "184k", env = "LITHIFY_TRANSLATE")]
+    #[arg(long, value_name = "off|SIZE", default_value = "176k", env = "LITHIFY_TRANSLATE")]
     translate: Budget,
     /// Execute a command in the build to see what is worth translating; the image's own program
     /// always is. A JSON array, or words for the image's shell. Starts of the first one are prepared
