@@ -5,7 +5,8 @@
 
 The application answers the same requests with translated code, more of it than a build translates by itself, and
 without, under stock wasmtime, from precompiled modules, in turns. A request's cost is the CPU time of that, less what a
-run without requests takes. much faster a request is with translated code, and which part of all instructions that executed.
+run without requests takes. Prints how much faster a request is with translated code, and which part of all
+instructions that executed.
 """
 
 import argparse
