@@ -117,95 +117,71 @@ pub const MAX_DEPTH: u32 = 200;
 /// Where in a function's parameter the depth begins, above the entry's number.
 pub const DEPTH_SHIFT: u32 = 16;
 
-/// Where the machine keeps what translated functions use: addresses in the emulator's linear memory,
-/// fixed from the freeze on. All are below 32 MiB, so that an access needs no bounds check.
-///
-/// The emulator hands it out as the `u32`s of [`to_words`](Self::to_words), in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
-    /// 256 `u64`: the integer registers by slot. Slot 0 always holds zero, slot 255 is a sink.
-    pub x: u32,
-    /// 256 `u64`: the float registers by slot; 32-bit values are NaN-boxed.
-    pub f: u32,
-    /// `i64`: instructions left.
-    pub budget: u32,
-    /// `u8`: accrued float exceptions, as in `fflags`.
-    pub fflags: u32,
-    /// `u8`: the dynamic rounding mode, as in `frm`.
-    pub frm: u32,
-    /// `u8`: 1 if float instructions may run without asking the architecture.
-    pub float_ready: u32,
-    /// `u64`: the supervisor's status register; the bit that enables interrupts is all that translated
-    /// code changes.
-    pub status: u32,
-    /// `u8`: 1 if the current mode may access it.
-    pub privileged: u32,
-    /// `u8`: 1 if an interrupt waits for being enabled.
-    pub interrupt_waits: u32,
-    /// `u64`: host address of the last load-reserved, `u64::MAX` if there is none. A guest page has
-    /// one host page, for ever.
-    pub reservation: u32,
-    /// The jump cache: [`JUMP_ENTRIES`] entries.
-    pub jumps: u32,
-    /// `u32`: the [`jump_mask`] of the entries that are in use.
-    pub jump_mask: u32,
-    /// The page cache: [`CODE_PAGE_ENTRIES`] entries.
-    pub pages: u32,
-    /// `u32`: which address space and which view of it is current. Entries of both caches that were made
-    /// for another one do not count.
-    pub space: u32,
+/// Makes [`Layout`] of its fields, which are words.
+macro_rules! layout {
+    ($(#[$about:meta])* { $($(#[$meaning:meta])* $field:ident,)* }) => {
+        $(#[$about])*
+        pub struct Layout {
+            $($(#[$meaning])* pub $field: u32,)*
+        }
+
+        impl Layout {
+            /// Number of words.
+            pub const WORDS: usize = [$(stringify!($field)),*].len();
+
+            /// As words, in the order of the fields.
+            #[must_use]
+            pub fn to_words(self) -> [u32; Self::WORDS] {
+                [$(self.$field),*]
+            }
+
+            /// The inverse of [`to_words`](Self::to_words).
+            #[must_use]
+            pub fn from_words([$($field),*]: [u32; Self::WORDS]) -> Self {
+                Self { $($field),* }
+            }
+        }
+    };
 }
 
-impl Layout {
-    /// Number of words.
-    pub const WORDS: usize = 14;
-
-    /// As words, in the order of the fields.
-    #[must_use]
-    pub fn to_words(self) -> [u32; Self::WORDS] {
-        let Self { x, f, budget, fflags, frm, float_ready, .. } = self;
-        let Self { status, privileged, interrupt_waits, reservation, .. } = self;
-        let Self { jumps, jump_mask, pages, space, .. } = self;
-        [
-            x,
-            f,
-            budget,
-            fflags,
-            frm,
-            float_ready,
-            status,
-            privileged,
-            interrupt_waits,
-            reservation,
-            jumps,
-            jump_mask,
-            pages,
-            space,
-        ]
-    }
-
-    /// The inverse of [`to_words`](Self::to_words).
-    #[must_use]
-    pub fn from_words(words: [u32; Self::WORDS]) -> Self {
-        let [x, f, budget, fflags, frm, float_ready, rest @ ..] = words;
-        let [status, privileged, interrupt_waits, reservation, rest @ ..] = rest;
-        let [jumps, jump_mask, pages, space] = rest;
-        Self {
-            x,
-            f,
-            budget,
-            fflags,
-            frm,
-            float_ready,
-            status,
-            privileged,
-            interrupt_waits,
-            reservation,
-            jumps,
-            jump_mask,
-            pages,
-            space,
-        }
+layout! {
+    /// Where the machine keeps what translated functions use: addresses in the emulator's linear memory,
+    /// fixed from the freeze on. All are below 32 MiB, so that an access needs no bounds check.
+    ///
+    /// The emulator hands it out as the `u32`s of [`to_words`](Self::to_words), in this order.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    {
+        /// 256 `u64`: the integer registers by slot. Slot 0 always holds zero, slot 255 is a sink.
+        x,
+        /// 256 `u64`: the float registers by slot; 32-bit values are NaN-boxed.
+        f,
+        /// `i64`: instructions left.
+        budget,
+        /// `u8`: accrued float exceptions, as in `fflags`.
+        fflags,
+        /// `u8`: the dynamic rounding mode, as in `frm`.
+        frm,
+        /// `u8`: 1 if float instructions may run without asking the architecture.
+        float_ready,
+        /// `u64`: the supervisor's status register; the bit that enables interrupts is all that translated
+        /// code changes.
+        status,
+        /// `u8`: 1 if the current mode may access it.
+        privileged,
+        /// `u8`: 1 if an interrupt waits for being enabled.
+        interrupt_waits,
+        /// `u64`: host address of the last load-reserved, `u64::MAX` if there is none. A guest page has
+        /// one host page, for ever.
+        reservation,
+        /// The jump cache: [`JUMP_ENTRIES`] entries.
+        jumps,
+        /// `u32`: the [`jump_mask`] of the entries that are in use.
+        jump_mask,
+        /// The page cache: [`CODE_PAGE_ENTRIES`] entries.
+        pages,
+        /// `u32`: which address space and which view of it is current. Entries of both caches that were made
+        /// for another one do not count.
+        space,
     }
 }
 
