@@ -1,6 +1,7 @@
 //! Host ends of devices that no program touches: for bare harts and unit tests.
 
-use crate::host::{Console, Entropy, Input, KernelLog};
+use crate::host::{Console, Entropy, Input, KernelLog, NoDisk};
+use crate::machine::Hosts;
 
 /// Takes everything, has nothing.
 pub(crate) struct Absent;
@@ -23,4 +24,17 @@ impl Entropy for Absent {
 
 impl KernelLog for Absent {
     fn write(&mut self, _bytes: &[u8]) {}
+}
+
+impl Absent {
+    /// Nothing at all.
+    pub(crate) fn hosts() -> Hosts {
+        Hosts {
+            console: Box::new(Self),
+            entropy: Box::new(Self),
+            disk: Box::new(NoDisk),
+            kernel_log: Box::new(Self),
+            link: None,
+        }
+    }
 }

@@ -12,8 +12,6 @@ use crate::arch::riscv64::platform::RAM_BASE;
 use crate::arena::PAGE_SIZE;
 use crate::core::{Core, NO_RESERVATION};
 use crate::float::Flags;
-use crate::host::NoDisk;
-use crate::machine::Hosts;
 use crate::pages::Translations;
 use crate::ram::Ram;
 use crate::time::Timekeeper;
@@ -116,14 +114,7 @@ impl Hart {
     #[must_use]
     pub fn new(pages: usize) -> Self {
         let time = Rc::new(Timekeeper::new(0));
-        let hosts = Hosts {
-            console: Box::new(Absent),
-            entropy: Box::new(Absent),
-            disk: Box::new(NoDisk),
-            kernel_log: Box::new(Absent),
-            link: None,
-        };
-        let board = Board::new(hosts, &[], &time);
+        let board = Board::new(Absent::hosts(), &[], &time);
         let ram = Ram::new(RAM_BASE, (pages * PAGE_SIZE) as u64);
         let mut core = Box::new(Core::new(ram, board, time, Riscv64::new()));
         core.reset(RAM_BASE, 0);

@@ -12,8 +12,6 @@ use crate::absent::Absent;
 use crate::arena::PAGE_SIZE;
 use crate::bus::{GuestMemory, GuestPhysAddr};
 use crate::core::{Core, Pause};
-use crate::host::NoDisk;
-use crate::machine::Hosts;
 use crate::ram::Ram;
 use crate::time::Timekeeper;
 
@@ -80,14 +78,7 @@ impl Random {
 
 fn machine(random: &mut Random) -> Core<Riscv64> {
     let time = Rc::new(Timekeeper::new(0));
-    let hosts = Hosts {
-        console: Box::new(Absent),
-        entropy: Box::new(Absent),
-        disk: Box::new(NoDisk),
-        kernel_log: Box::new(Absent),
-        link: None,
-    };
-    let board = Board::new(hosts, &["port"], &time);
+    let board = Board::new(Absent::hosts(), &["port"], &time);
     let ram = Ram::new(RAM_BASE, PAGES * PAGE_SIZE as u64);
     let mut core = Core::new(ram, board, time, Riscv64::new());
     fill(&mut core, random);

@@ -180,8 +180,6 @@ mod tests {
     use crate::absent::Absent;
     use crate::arch::riscv64::board::Board;
     use crate::arch::riscv64::platform::RAM_BASE;
-    use crate::host::NoDisk;
-    use crate::machine::Hosts;
     use crate::ram::Ram;
     use crate::recall::Recalled;
     use crate::time::Timekeeper;
@@ -192,14 +190,7 @@ mod tests {
 
     fn core(pte: u64) -> Core<Riscv64> {
         let time = Rc::new(Timekeeper::new(0));
-        let hosts = Hosts {
-            console: Box::new(Absent),
-            entropy: Box::new(Absent),
-            disk: Box::new(NoDisk),
-            kernel_log: Box::new(Absent),
-            link: None,
-        };
-        let board = Board::new(hosts, &["port"], &time);
+        let board = Board::new(Absent::hosts(), &["port"], &time);
         let mut core = Core::new(Ram::new(RAM_BASE, 0x4000), board, time, Riscv64::new());
         core.reset(RAM_BASE, 0);
         core.ram.write_u64(RAM_BASE, 7);
