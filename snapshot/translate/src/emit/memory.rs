@@ -114,17 +114,25 @@ impl Emitter<'_> {
         self.w().local_get(HOST).local_get(SLOT).i32_load(tlb(table + TLB_ADDEND, 2)).i32_add();
     }
 
-    /// The same with a look at the page that `near` remembers first.
+    /// The same with a look at the page that `near` remembers first: the first byte must be on it, and the last.
     fn translate_near(&mut self, near: Near, store: bool, bytes: i64, pc: Offset, retired: u32) {
         use local::{A, ADDRESS, SLOT};
         let table = if store { TLB_STORES } else { 0 };
         self.w().local_tee(ADDRESS);
-        self.tag(bytes);
-        self.w().local_tee(A).local_get(near.tag).i64_ne().if_(BlockType::Empty);
+        self.tag(1);
+        self.w().local_tee(A).local_get(near.tag).i64_ne();
+        if bytes > 1 {
+            self.w().local_get(ADDRESS);
+            self.tag(bytes);
+            self.w().local_get(near.tag).i64_ne().i32_or();
+        }
+        self.w().if_(BlockType::Empty);
         self.labels.push(Label::Arm);
         self.w().local_get(ADDRESS).i32_wrap_i64();
         self.slot();
-        self.w().local_tee(SLOT).i64_load(tlb(table + TLB_TAG, 3)).local_get(A).i64_ne();
+        self.w().local_tee(SLOT).i64_load(tlb(table + TLB_TAG, 3)).local_get(ADDRESS);
+        self.tag(bytes);
+        self.w().i64_ne();
         self.exit_if(pc, retired);
         self.w().local_get(A).local_set(near.tag);
         self.w().local_get(SLOT).i32_load(tlb(table + TLB_ADDEND, 2)).local_set(near.addend);

@@ -25,6 +25,9 @@ pub(crate) struct Translated {
     functions: BTreeMap<u32, TypedFunc<(i32, i64, i32), i64>>,
     /// Numbers of RAM pages that are read and written.
     data: Vec<usize>,
+    /// Number of the highest page. In the module's memory it is the first: what lies behind a page there is not
+    /// what the guest has behind it.
+    highest: usize,
     random: Random,
     /// One in how many TLB entries is missing; 0 for none.
     missing: u64,
@@ -40,8 +43,8 @@ impl Translated {
         missing: u64,
         seed: u64,
     ) -> Self {
-        let highest = code.iter().chain(data).max().expect("some page") + 1;
-        let bytes = RAM as usize + highest * PAGE_SIZE;
+        let highest = *code.iter().chain(data).max().expect("some page");
+        let bytes = RAM as usize + (highest + 1) * PAGE_SIZE;
         let engine = Engine::default();
         let module = module(translation, bytes.div_ceil(0x1_0000) as u64);
         let module = Module::new(&engine, module).expect("a valid module");
@@ -55,6 +58,7 @@ impl Translated {
             table,
             functions: BTreeMap::new(),
             data: data.to_vec(),
+            highest,
             random: Random::new(seed),
             missing,
         };
@@ -73,6 +77,23 @@ impl Translated {
 
     fn u64_at(&mut self, at: u32) -> u64 {
         u64::from_le_bytes(self.bytes()[at as usize..][..8].try_into().expect("eight bytes"))
+    }
+
+    /// Where RAM page `page` is in the module's memory.
+    fn host(&self, page: usize) -> usize {
+        RAM as usize + (self.highest - page) * PAGE_SIZE
+    }
+
+    /// The same for an address.
+    fn host_address(&self, guest: u64) -> u64 {
+        let at = (guest - BASE) as usize;
+        (self.host(at / PAGE_SIZE) + at % PAGE_SIZE) as u64
+    }
+
+    /// The inverse of [`host_address`](Self::host_address).
+    fn guest_address(&self, host: u64) -> u64 {
+        let at = host as usize - RAM as usize;
+        BASE + ((self.highest - at / PAGE_SIZE) * PAGE_SIZE + at % PAGE_SIZE) as u64
     }
 
     /// Most entries are in the jump cache.
@@ -111,7 +132,7 @@ impl Translated {
         for page in self.data.clone() {
             let va = BASE + (page * PAGE_SIZE) as u64;
             let slot = TLB + ((va as usize / PAGE_SIZE) % TLB_ENTRIES * TLB_ENTRY_SIZE) as u32;
-            let host = RAM + (page * PAGE_SIZE) as u32;
+            let host = self.host(page) as u32;
             for at in [slot, slot + TLB_STORES as u32] {
                 let gone = self.missing > 0 && self.random.one_in(self.missing);
                 let tag = if gone { 0 } else { va | (PAGE_SIZE as u64 - 1) };
@@ -129,10 +150,10 @@ impl Translated {
         }
         self.put(LAYOUT.budget, cpu.budget().to_le_bytes());
         self.put(LAYOUT.fflags, [fflags, frm, 1]);
-        let host = |at: u64| u64::from(RAM) + (at - BASE);
-        self.put(LAYOUT.reservation, reservation.map_or(u64::MAX, host).to_le_bytes());
+        let reservation = reservation.map_or(u64::MAX, |at| self.host_address(at));
+        self.put(LAYOUT.reservation, reservation.to_le_bytes());
         for page in self.data.clone() {
-            let at = RAM as usize + page * PAGE_SIZE;
+            let at = self.host(page);
             self.bytes()[at..][..PAGE_SIZE].copy_from_slice(cpu.page(page));
         }
         self.fill_tlb();
@@ -140,20 +161,20 @@ impl Translated {
 
     fn leave(&mut self, cpu: &mut Cpu<'_>, pc: u64) {
         let before = cpu.state();
-        let guest = |host: u64| (host != u64::MAX).then(|| host - u64::from(RAM) + BASE);
+        let reservation = self.u64_at(LAYOUT.reservation);
         let state = State {
             x: std::array::from_fn(|slot| self.u64_at(LAYOUT.x + 8 * slot as u32)),
             f: std::array::from_fn(|slot| self.u64_at(LAYOUT.f + 8 * slot as u32)),
             fflags: self.bytes()[LAYOUT.fflags as usize],
             frm: before.frm,
             pc,
-            reservation: guest(self.u64_at(LAYOUT.reservation)),
+            reservation: (reservation != u64::MAX).then(|| self.guest_address(reservation)),
         };
         assert_eq!(state.x[0], 0, "the slot that holds zero");
         cpu.set_state(&state);
         cpu.set_budget(self.u64_at(LAYOUT.budget).cast_signed());
         for page in self.data.clone() {
-            let at = RAM as usize + page * PAGE_SIZE;
+            let at = self.host(page);
             cpu.page(page).copy_from_slice(&self.bytes()[at..][..PAGE_SIZE]);
         }
     }
