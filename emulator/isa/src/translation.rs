@@ -31,8 +31,9 @@ pub const PAGE_SIZE: usize = 4096;
 
 /// Entries of a TLB table, direct-mapped by the low bits of the virtual page number. A set is two
 /// tables, one that loads look into and one, right behind it, for stores: a copy between two places that
-/// share their entries would evict one by the other all the time.
-pub const TLB_ENTRIES: usize = 2048;
+/// share their entries would evict one by the other all the time. They reach over 32 MiB: an interpreter of a
+/// scripting language, its libraries, heap and stack find places beside each other.
+pub const TLB_ENTRIES: usize = 8192;
 /// Bytes of an entry.
 pub const TLB_ENTRY_SIZE: usize = 16;
 /// Offset in an entry of the `u64` tag: the virtual address of the page's last byte. So that none is zero,

@@ -36,12 +36,17 @@ const _: () = assert!(
         && offset_of!(Jump, entry) == JUMP_ENTRY,
     "translated code looks here"
 );
+const _: () = assert!(
+    JUMP_ENTRIES.ilog2().wrapping_sub(FEW_ENTRIES.ilog2()) % GROWTH.ilog2() == 0,
+    "growth ends at all entries"
+);
 
 /// Entries that a start uses at first: what it writes there are pages of host memory that a short
 /// program does without.
 const FEW_ENTRIES: usize = 4096;
-/// Jumps that are remembered before all entries are used.
-const FEW_JUMPS: u32 = 16384;
+/// How many times as many are used once so many jumps were remembered among fewer.
+const GROWTH: usize = 4;
+const FEW_JUMPS: u32 = 8192;
 
 const NO_JUMP: Jump = Jump {
     key: 0,
@@ -58,14 +63,18 @@ pub(crate) struct Jumps {
     entries: Box<[Jump]>,
     /// Which entries are used. Translated code reads it.
     mask: u32,
-    /// Jumps that are to be remembered before all entries are used.
+    /// The number of those.
+    used: usize,
+    /// Jumps that are to be remembered before more entries are used.
     left: u32,
 }
 
 impl Jumps {
     pub(crate) fn new() -> Self {
         let entries = vec![NO_JUMP; JUMP_ENTRIES].into();
-        Self { entries, mask: jump_mask(FEW_ENTRIES), left: FEW_JUMPS }
+        let mut jumps = Self { entries, mask: 0, used: 0, left: 0 };
+        jumps.set_used(FEW_ENTRIES);
+        jumps
     }
 
     #[inline(always)]
@@ -86,21 +95,39 @@ impl Jumps {
         self.entries[self.index(jump.key, jump.space)] = jump;
     }
 
-    /// Uses all entries once this start is a longer one.
+    /// Uses more entries if this start turns out to be a longer one.
     fn count(&mut self) {
-        if let Some(left) = self.left.checked_sub(1) {
-            self.left = left;
-            if left == 0 {
-                self.entries[..FEW_ENTRIES].fill(NO_JUMP);
-                self.mask = jump_mask(JUMP_ENTRIES);
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 && self.used < JUMP_ENTRIES {
+            self.grow();
+        }
+    }
+
+    /// Whatever shared a place among fewer entries had bits in common that still tell where it is now: each
+    /// either stays or goes where nothing was.
+    #[cold]
+    fn grow(&mut self) {
+        let few = self.used;
+        self.set_used(few * GROWTH);
+        for at in 0..few {
+            let Jump { key, space, .. } = self.entries[at];
+            let place = self.index(key, space);
+            if space != NO_SPACE && place != at {
+                self.entries[place] = std::mem::replace(&mut self.entries[at], NO_JUMP);
             }
         }
+    }
+
+    const fn set_used(&mut self, entries: usize) {
+        self.used = entries;
+        self.mask = jump_mask(entries);
+        self.left = FEW_JUMPS;
     }
 
     /// Forgets all; few entries are used again.
     pub(crate) fn clear(&mut self) {
         self.entries.fill(NO_JUMP);
-        (self.mask, self.left) = (jump_mask(FEW_ENTRIES), FEW_JUMPS);
+        self.set_used(FEW_ENTRIES);
     }
 
     /// Addresses of the entries and of the mask.
@@ -131,17 +158,42 @@ mod tests {
     fn a_long_start_uses_more_entries_and_a_cleared_cache_few() {
         let mut jumps = Jumps::new();
         // Each of these takes the other's place among few entries alone.
-        let place = |key| jump_slot(key, 1, jump_mask(FEW_ENTRIES));
-        let other = (0x1008..).step_by(8).find(|key| place(*key) == place(0x1000));
-        let far = [0x1000, other.expect("some other")];
-        let known = |jumps: &mut Jumps| {
-            far.iter().for_each(|key| jumps.put(jump(*key, 1)));
-            far.iter().filter(|key| jumps.get(**key, 1).is_some()).count()
+        let place = |key, entries| jump_slot(key, 1, jump_mask(entries));
+        let is_other = |key: &u64| {
+            place(*key, FEW_ENTRIES) == place(0x1000, FEW_ENTRIES)
+                && place(*key, FEW_ENTRIES * GROWTH) != place(0x1000, FEW_ENTRIES * GROWTH)
         };
-        let few = known(&mut jumps);
+        let far = [0x1000, (0x1008..).step_by(8).find(is_other).expect("some other")];
+        let known = |jumps: &Jumps| far.iter().filter(|key| jumps.get(**key, 1).is_some()).count();
+        let learn = |jumps: &mut Jumps| {
+            far.iter().for_each(|key| jumps.put(jump(*key, 1)));
+            known(jumps)
+        };
+        assert_eq!(learn(&mut jumps), 1);
         (0..FEW_JUMPS).for_each(|_| jumps.put(jump(0x5000, 1)));
-        assert_eq!((few, known(&mut jumps)), (1, 2));
+        assert_eq!(learn(&mut jumps), 2);
         jumps.clear();
-        assert_eq!(known(&mut jumps), 1);
+        assert_eq!(learn(&mut jumps), 1);
+    }
+
+    #[test]
+    fn what_is_known_is_known_among_more_entries_too() {
+        let mut jumps = Jumps::new();
+        let keys: Vec<u64> =
+            (0..FEW_ENTRIES as u64).map(|number| 0x1_2340_0000 + number * 6).collect();
+        keys.iter().for_each(|key| jumps.put(jump(*key, 1)));
+        let known = |jumps: &Jumps| -> Vec<u64> {
+            keys.iter().copied().filter(|key| jumps.get(*key, 1).is_some()).collect()
+        };
+        let before = known(&jumps);
+        assert!(before.len() > FEW_ENTRIES / 4, "{}", before.len());
+        while jumps.used < JUMP_ENTRIES {
+            jumps.grow();
+            assert_eq!(known(&jumps), before);
+        }
+        assert_eq!(
+            jumps.entries.iter().filter(|jump| jump.space != NO_SPACE).count(),
+            before.len()
+        );
     }
 }

@@ -47,7 +47,7 @@ const STORES: usize = ENTRIES;
 const CHUNK: usize = 256;
 const CHUNKS: usize = SET / CHUNK;
 /// A bit for each chunk of a set.
-type Chunks = u16;
+type Chunks = u64;
 
 const OFFSET_MASK: u64 = PAGE_SIZE as u64 - 1;
 
