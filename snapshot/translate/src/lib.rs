@@ -26,6 +26,8 @@ mod select;
 mod tight;
 mod transfer;
 
+use std::collections::BTreeMap;
+
 use lithify_isa::translation::table::{EntryRecord, PageRecord, encode};
 use lithify_isa::translation::{Layout, PAGE_SIZE, page_hash};
 
@@ -146,14 +148,10 @@ pub fn translate(pages: &[Page], link: &Link, budget: usize) -> Translation {
         pages.iter().enumerate().map(|(at, page)| blocks::find(page, behind(at))).collect();
     let counted = executed(&found);
     let chosen = select::hottest(found, budget);
-    let mut translation = Translation {
-        // The first comes last.
-        functions: vec![Vec::new()],
-        counted,
-        covered: executed(&chosen),
-        ..Translation::default()
-    };
-    let program = region::Program::new(pages, &chosen, translation.functions.len() as u32);
+    let mut translation =
+        Translation { counted, covered: executed(&chosen), ..Translation::default() };
+    let program = region::Program::new(pages, &chosen, transfer::NUMBER + 1);
+    let mut functions = BTreeMap::new();
     for (number, (blocks, code)) in chosen.iter().zip(&program.pages).enumerate() {
         translation.guest_bytes += blocks.iter().map(blocks::BasicBlock::bytes).sum::<usize>();
         translation.instructions += blocks.iter().map(|block| block.len as usize).sum::<usize>();
@@ -161,11 +159,13 @@ pub fn translate(pages: &[Page], link: &Link, budget: usize) -> Translation {
             |block: &blocks::BasicBlock| Code { page: number, start: block.start, end: block.end };
         translation.code.extend(blocks.iter().map(piece));
         translation.entries.extend(code.entries(number));
-        let functions =
-            code.regions.iter().map(|region| emit::function(&program, code, region, link));
-        translation.functions.extend(functions);
+        functions.extend(
+            code.regions.iter().map(|region| {
+                (code.function(region), emit::function(&program, code, region, link))
+            }),
+        );
     }
-    let all = translation.functions.len();
-    translation.functions[transfer::NUMBER as usize] = transfer::function(link, all);
+    let transfer = transfer::function(link, functions.len() + 1);
+    translation.functions = std::iter::once(transfer).chain(functions.into_values()).collect();
     translation
 }

@@ -49,17 +49,19 @@ fn starts_at(blocks: &[BasicBlock], start: u16) -> bool {
 }
 
 impl<'a> Program<'a> {
-    /// `first` is the number of the function that the first region becomes.
-    pub(crate) fn new(pages: &'a [Page], blocks: &'a [Vec<BasicBlock>], mut first: u32) -> Self {
+    /// `first` is the least of the numbers that functions get.
+    pub(crate) fn new(pages: &'a [Page], blocks: &'a [Vec<BasicBlock>], first: u32) -> Self {
         let neighbours = Neighbours::new(pages);
         let entered = entered(blocks, &neighbours);
-        let (mut codes, mut contents, mut entries) = (Vec::new(), Vec::new(), 0);
-        for (number, (blocks, entered)) in blocks.iter().zip(&entered).enumerate() {
-            let code = PageCode::new(number, blocks, first, entered);
+        let codes = blocks.iter().zip(&entered).enumerate();
+        let mut codes: Vec<_> = codes
+            .map(|(number, (blocks, entered))| PageCode::new(number, blocks, entered))
+            .collect();
+        number_functions(&mut codes, first);
+        let (mut contents, mut entries) = (Vec::new(), 0);
+        for (number, code) in codes.iter().enumerate() {
             contents.push(entries);
             entries += code.entries(number).count() as u32;
-            first += code.regions.len() as u32;
-            codes.push(code);
         }
         Self { pages: codes, neighbours, contents }
     }
@@ -81,6 +83,15 @@ impl<'a> Program<'a> {
         let (function, door) = door(page)?;
         let distance = i64::from(distance) * PAGE_SIZE as i64;
         Some(Remote { distance, content: self.contents[page], function, door })
+    }
+}
+
+/// The hottest functions come first: what is executed all the time lies together.
+fn number_functions(pages: &mut [PageCode<'_>], first: u32) {
+    let mut all: Vec<_> = pages.iter().flat_map(PageCode::heat).collect();
+    all.sort_by_key(|&(heat, page, region)| (std::cmp::Reverse(heat), page, region));
+    for (number, (_, page, region)) in (first..).zip(all) {
+        pages[page].functions[region] = number;
     }
 }
 
@@ -108,8 +119,8 @@ pub(crate) struct PageCode<'a> {
     pub(crate) number: usize,
     pub(crate) blocks: &'a [BasicBlock],
     pub(crate) regions: Vec<Region>,
-    /// Number of the first region's function.
-    first: u32,
+    /// Number of the function that each region becomes.
+    functions: Vec<u32>,
     /// Region and node of each block.
     places: BTreeMap<u16, (usize, Node)>,
 }
@@ -134,13 +145,7 @@ pub(crate) struct Region {
 }
 
 impl<'a> PageCode<'a> {
-    /// `first` is the number of the function that the first region becomes.
-    fn new(
-        number: usize,
-        blocks: &'a [BasicBlock],
-        first: u32,
-        entered: &BTreeSet<Offset>,
-    ) -> Self {
+    fn new(number: usize, blocks: &'a [BasicBlock], entered: &BTreeSet<Offset>) -> Self {
         let index: BTreeMap<Offset, usize> =
             blocks.iter().enumerate().map(|(at, block)| (block.start.into(), at)).collect();
         let called = &called(blocks) | entered;
@@ -155,7 +160,16 @@ impl<'a> PageCode<'a> {
                 places.insert(blocks[member].start, (number, at + 1));
             }
         }
-        Self { number, blocks, regions, first, places }
+        let functions = vec![0; regions.len()];
+        Self { number, blocks, regions, functions, places }
+    }
+
+    /// For each region how often its hottest block was executed, the page, and the region's number there.
+    fn heat(&self) -> impl Iterator<Item = (u64, usize, usize)> {
+        self.regions.iter().enumerate().map(|(number, region)| {
+            let counts = region.members.iter().map(|&member| self.blocks[member].count);
+            (counts.max().unwrap_or(0), self.number, number)
+        })
     }
 
     /// The node of `region` that starts at `offset`.
@@ -167,14 +181,14 @@ impl<'a> PageCode<'a> {
     /// Number of the function that `region` becomes.
     pub(crate) fn function(&self, region: &Region) -> u32 {
         let at = self.regions.iter().position(|other| std::ptr::eq(other, region));
-        self.first + at.expect("one of this page") as u32
+        self.functions[at.expect("one of this page")]
     }
 
     /// Function and entry number of the door at `offset`.
     pub(crate) fn door(&self, offset: Offset) -> Option<(u32, u32)> {
         let (number, node) = *self.places.get(&u16::try_from(offset).ok()?)?;
         let door = self.regions[number].doors.number(node)?;
-        Some((self.first + number as u32, door as u32))
+        Some((self.functions[number], door as u32))
     }
 
     /// Where the functions may be entered, by offset.

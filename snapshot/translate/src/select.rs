@@ -3,7 +3,7 @@
 use crate::blocks::BasicBlock;
 
 /// Blocks that were executed less often cost more as bytes of the artifact than their interpretation does.
-const LEAST: u64 = 64;
+const LEAST: u64 = 4;
 
 /// Keeps the most often executed blocks of all pages, `budget` bytes at most.
 pub(crate) fn hottest(mut pages: Vec<Vec<BasicBlock>>, budget: usize) -> Vec<Vec<BasicBlock>> {

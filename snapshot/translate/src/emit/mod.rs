@@ -84,7 +84,7 @@ const RETIRED_BITS: u32 = 12;
 const _: () = assert!(PAGE_SIZE / 2 < 1 << RETIRED_BITS, "two bytes an instruction");
 
 /// Blocks that were executed less often have exits that are short rather than fast.
-const WORTH_LABELS: u64 = 100_000;
+const WORTH_LABELS: u64 = 1000;
 
 /// The part of a function's parameter that is the depth.
 const DEPTH_MASK: i32 = -(1 << DEPTH_SHIFT);
