@@ -10,7 +10,7 @@ what a further machine costs; and the guest's instructions in millions. The rows
 that a busy moment of the machine meets all of them.
 
 Python prints a line: from an image that was translated without having seen it, from one whose build had it for
-training, and as the image's own program. And a Python HTTP server that was frozen after a visit answers its first
+training and translated all that was worth it, and as the image's own program with what is translated by default. And a Python HTTP server that was frozen after a visit answers its first
 request: from exec to the first byte of the answer, through a published port. Bars are printed where a row has one.
 """
 
@@ -273,7 +273,7 @@ class Bench:
     def python_sides(self):
         builds = [
             ("not trained with it", "FROM base\n", [], PRINT),
-            ("trained with it", "FROM base\n", ["--train", json.dumps(PRINT)], PRINT),
+            ("trained with it", "FROM base\n", ["--translate", "1m", "--train", json.dumps(PRINT)], PRINT),
             ("the image's program", f"FROM base\nENTRYPOINT {json.dumps(PRINT)}\n", [], []),
         ]
         for at, (name, dockerfile, options, words) in enumerate(builds):
