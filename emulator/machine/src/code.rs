@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::mem::offset_of;
+use std::ops::Range;
 
 use lithify_isa::translation::{
     CODE_PAGE_CONTENT, CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY_SIZE, code_page_index, known_content,
@@ -367,16 +368,20 @@ impl CodeCache {
         }
     }
 
-    /// The block at guest-physical `address`.
-    pub(crate) fn find(&self, address: u64) -> Option<BlockId> {
-        self.by_address.get(&address).copied().or_else(|| {
-            let (_, block) = self.settled[self.settled_at(address)?];
-            (block != UNRESOLVED).then_some(block)
-        })
+    /// The block at guest-physical `address`, which is on RAM page `page`.
+    pub(crate) fn find(&self, address: u64, page: usize) -> Option<BlockId> {
+        let settled = self.settled_at(address, self.pages.get(&page)?.settled());
+        match settled {
+            Some(at) => Some(self.settled[at].1),
+            None => self.by_address.get(&address).copied(),
+        }
     }
 
-    fn settled_at(&self, address: u64) -> Option<usize> {
-        self.settled.binary_search_by_key(&half(address), |(half, _)| *half).ok()
+    /// The place of the block at `address` among those that are settled, `settled` of which are on its page.
+    fn settled_at(&self, address: u64, settled: Range<usize>) -> Option<usize> {
+        let among = self.settled.get(settled.clone())?;
+        let at = among.binary_search_by_key(&half(address), |(half, _)| *half).ok()?;
+        Some(settled.start + at)
     }
 
     /// Keeps the decoded `steps` of the code at `address` on RAM page `page`, for which
@@ -439,7 +444,7 @@ impl CodeCache {
         if let Some(page) = self.pages.remove(&page) {
             for block in page.block_addresses(address) {
                 self.by_address.remove(&block);
-                if let Some(at) = self.settled_at(block) {
+                if let Some(at) = self.settled_at(block, page.settled()) {
                     self.settled[at].1 = UNRESOLVED;
                 }
             }
@@ -477,16 +482,27 @@ impl CodeCache {
     }
 
     /// Links all blocks with each other as their execution would, and puts them where what is
-    /// decoded later leaves them alone: a start of the frozen machine only reads them.
-    pub(crate) fn settle(&mut self) {
+    /// decoded later leaves them alone: a start of the frozen machine only reads them. `page_of` tells the
+    /// RAM page that holds an address.
+    pub(crate) fn settle(&mut self, page_of: impl Fn(u64) -> Option<usize>) {
         let found = std::mem::take(&mut self.by_address);
         self.settled.retain(|(_, id)| *id != UNRESOLVED);
         self.settled.extend(found.into_iter().map(|(address, id)| (half(address), id)));
         self.settled.sort_unstable();
         self.settled.shrink_to_fit();
-        for &(address, block) in &self.settled {
+        let page_of = |entry: &(Half, BlockId)| page_of(whole(entry.0));
+        let mut start = 0;
+        for blocks in self.settled.chunk_by(|one, other| page_of(one) == page_of(other)) {
+            let end = start + blocks.len();
+            if let Some(page) = page_of(&blocks[0]).and_then(|page| self.pages.get_mut(&page)) {
+                page.set_settled(start..end);
+            }
+            start = end;
+        }
+        for entry in &self.settled {
+            let (Some(page), &(address, block)) = (page_of(entry), entry) else { continue };
             for (step, target) in self.links(whole(address), block) {
-                if let Some(to) = self.find(target) {
+                if let Some(to) = self.find(target, page) {
                     self.link(step, target, to);
                 }
             }

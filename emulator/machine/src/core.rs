@@ -258,11 +258,11 @@ impl<A: Arch> Core<A> {
             return Ok(jump.block);
         }
         let address = A::translate(self, pc, Access::Execute)?;
-        let block = match self.code.find(address) {
+        let page = self.ram.page_index(address).ok_or(A::access_fault(pc, Access::Execute))?;
+        let block = match self.code.find(address, page) {
             Some(block) => block,
             None => self.decode(pc, address)?,
         };
-        let page = self.ram.page_index(address).ok_or(A::access_fault(pc, Access::Execute))?;
         self.code.remember_jump(pc, page, block);
         Ok(block)
     }
@@ -341,7 +341,7 @@ impl<A: Arch> Core<A> {
         self.code.set_settling(true);
         self.decode_used(used);
         self.code.set_settling(false);
-        self.code.settle();
+        self.code.settle(|address| self.ram.page_index(address));
         self.recall(&used.recalled);
     }
 

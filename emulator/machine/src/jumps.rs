@@ -37,7 +37,7 @@ const _: () = assert!(
     "translated code looks here"
 );
 const _: () = assert!(
-    JUMP_ENTRIES.ilog2().wrapping_sub(FEW_ENTRIES.ilog2()) % GROWTH.ilog2() == 0,
+    (JUMP_ENTRIES / FEW_ENTRIES).ilog2().is_multiple_of(GROWTH.ilog2()),
     "growth ends at all entries"
 );
 

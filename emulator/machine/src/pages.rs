@@ -1,6 +1,8 @@
 //! What is known of pages with code before a block of theirs is decoded: where translated code can
 //! be entered, and what is counted.
 
+use std::ops::Range;
+
 use lithify_isa::translation::table::{EntryRecord, PageRecord};
 use lithify_isa::translation::{PAGE_SIZE, page_hash};
 
@@ -45,7 +47,7 @@ pub(crate) fn contains(piece: Piece, at: usize) -> bool {
 }
 
 /// Where a page's entries are in the table.
-pub(crate) type Entries = std::ops::Range<usize>;
+pub(crate) type Entries = Range<usize>;
 
 impl Translations {
     /// The table as the build writes it; `None` if it is damaged.
@@ -99,6 +101,8 @@ impl Translations {
 pub(crate) struct Page {
     /// Where on the page its blocks start.
     blocks: Vec<u16>,
+    /// Which of the settled blocks are on it.
+    settled: [u32; 2],
     entries: Entries,
     /// In a rehearsal: its translated pieces.
     pieces: Vec<Piece>,
@@ -118,12 +122,23 @@ impl Page {
         let rehearsed = translations.rehearsed.as_ref();
         let pieces = rehearsed.map_or(Vec::new(), |translated| translated.on_page(bytes).to_vec());
         let content = counters.map_or(0, |counters| counters.content(bytes));
-        Self { blocks: Vec::new(), entries, pieces, content }
+        Self { blocks: Vec::new(), settled: [0; 2], entries, pieces, content }
     }
 
     /// Notes that a block starts at guest-physical `address`, which is on this page.
     pub(crate) fn add_block(&mut self, address: u64) {
         self.blocks.push(address as u16 % PAGE_SIZE as u16);
+    }
+
+    /// Notes which of the settled blocks are on this page.
+    pub(crate) fn set_settled(&mut self, settled: Range<usize>) {
+        self.settled = [settled.start as u32, settled.end as u32];
+    }
+
+    /// Which of the settled blocks are on this page.
+    pub(crate) fn settled(&self) -> Range<usize> {
+        let [start, end] = self.settled;
+        start as usize..end as usize
     }
 
     /// Where its blocks start, for the page at guest-physical `page`.

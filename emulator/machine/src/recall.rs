@@ -41,8 +41,9 @@ impl<A: Arch> Core<A> {
         let linked = self.code.linked();
         for &pc in &known.jumps {
             let Some(address) = A::known_to_all(self, pc, Access::Execute) else { continue };
-            let block = self.code.find(address).filter(|block| !linked.contains(block));
-            if let Some((page, block)) = self.ram.page_index(address).zip(block) {
+            let Some(page) = self.ram.page_index(address) else { continue };
+            let block = self.code.find(address, page).filter(|block| !linked.contains(block));
+            if let Some(block) = block {
                 self.code.remember_jump(pc, page, block);
             }
         }
