@@ -37,6 +37,7 @@ pub use check::{CheckError, check};
 pub use component::{ComponentError, write_component};
 pub use freeze::{FreezeError, Frozen, LineTest, Machine, freeze, train};
 pub use inspect::{InspectError, Report, RomReport, Sizes, inspect};
+pub use lithify_translate::Budget;
 pub use rom::{SealError, seal};
 pub use save::{SaveError, save};
 pub use sections::{Manifest, Sections, TranslationReport};

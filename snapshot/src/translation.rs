@@ -2,7 +2,7 @@
 
 use lithify_control::{Profile, ProfileError};
 use lithify_isa::translation::{Layout, page_hash};
-use lithify_translate::{Block, Code, Link, Page, Translation, translate};
+use lithify_translate::{Block, Budget, Code, Link, Page, Translation, translate};
 use wasmtime::{Instance, Store, WasmParams, WasmResults};
 
 use crate::append::Place;
@@ -18,8 +18,8 @@ const MAX_ADDRESS: u32 = 32 << 20;
 pub struct Selection {
     /// What was executed how often.
     pub profile: Profile,
-    /// Bytes of guest code that are translated at most.
-    pub budget: usize,
+    /// How much of it is translated.
+    pub budget: Budget,
 }
 
 /// Why nothing could be translated.

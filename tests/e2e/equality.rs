@@ -87,7 +87,10 @@ fn artifacts() -> Option<&'static Artifacts> {
         Some(Artifacts {
             interpreted: artifact("equality-interpreted.wasm", &["--translate=off".into()]),
             translated,
-            dropped: artifact("equality-dropped.wasm", &[option("in", &some), EVERYTHING.to_owned()]),
+            dropped: artifact(
+                "equality-dropped.wasm",
+                &[option("in", &some), EVERYTHING.to_owned()],
+            ),
         })
     };
     ARTIFACTS.get_or_init(build).as_ref()

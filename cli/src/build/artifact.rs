@@ -135,7 +135,7 @@ impl Parts<'_> {
         };
         options.keep(&profile)?;
         profile.add(system_profile(self.boot)?);
-        Ok((budget > 0).then_some(Selection { profile, budget }))
+        Ok((budget.bytes > 0).then_some(Selection { profile, budget }))
     }
 
     fn trained(&self, rootfs: &Rootfs, progress: &Progress) -> Result<Profile, CliError> {

@@ -6,6 +6,7 @@ use crate::error::CliError;
 use clap::Args;
 use lithify_control::{ImageProcess, Profile};
 use lithify_image::{Digest, ImageConfig};
+use lithify_snapshot::Budget;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -19,9 +20,10 @@ const MAX_PROFILE: u64 = 1 << 30;
 /// Options that say what is translated.
 #[derive(Debug, Args)]
 pub(crate) struct TranslateOptions {
-    /// Translate so many bytes of the most executed guest code to WebAssembly, or nothing
-    #[arg(long, value_name = "off|SIZE", default_value = "176k", env = "LITHIFY_TRANSLATE")]
-    translate: Budget,
+    /// Translate so many bytes of the most executed guest code to WebAssembly, or nothing; auto is 176k of what is
+    /// executed often
+    #[arg(long, value_name = "auto|off|SIZE", default_value = "auto", env = "LITHIFY_TRANSLATE")]
+    translate: Choice,
     /// Execute a command in the build to see what is worth translating; the image's own program
     /// always is. A JSON array, or words for the image's shell. Starts of the first one are prepared
     #[arg(long, value_name = "COMMAND")]
@@ -34,20 +36,24 @@ pub(crate) struct TranslateOptions {
     profile_out: Option<PathBuf>,
 }
 
+/// What `--translate auto` translates at most.
+const AUTO: Budget = Budget::small(176 << 10);
+
 /// `--translate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Budget(usize);
+struct Choice(Budget);
 
-impl FromStr for Budget {
+impl FromStr for Choice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "off" => Ok(Self(0)),
+            "auto" => Ok(Self(AUTO)),
+            "off" => Ok(Self(Budget::small(0))),
             _ => memory_size(text)
                 .and_then(|bytes| usize::try_from(bytes).map_err(|error| error.to_string()))
-                .map(Self)
-                .map_err(|error| format!("expected off or a size: {error}")),
+                .map(|bytes| Self(Budget::large(bytes)))
+                .map_err(|error| format!("expected auto, off or a size: {error}")),
         }
     }
 }
@@ -60,9 +66,9 @@ pub(crate) struct Training {
 }
 
 impl TranslateOptions {
-    /// Bytes of guest code; `None` if nothing is to be translated or counted.
-    pub(crate) fn budget(&self) -> Option<usize> {
-        (self.translate.0 > 0 || self.profile_out.is_some()).then_some(self.translate.0)
+    /// How much guest code; `None` if nothing is to be translated or counted.
+    pub(crate) fn budget(&self) -> Option<Budget> {
+        (self.translate.0.bytes > 0 || self.profile_out.is_some()).then_some(self.translate.0)
     }
 
     /// The runs of an image.
@@ -123,7 +129,8 @@ impl TranslateOptions {
     /// The part that decides the artifact's bytes.
     pub(crate) fn key(&self) -> Result<serde_json::Value, CliError> {
         let given = self.given_bytes()?.map(|bytes| Digest::of(&bytes));
-        Ok(serde_json::json!([self.translate.0, self.train, given]))
+        let Choice(Budget { bytes, least }) = self.translate;
+        Ok(serde_json::json!([bytes, least, self.train, given]))
     }
 }
 
@@ -158,11 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn budgets_are_sizes_or_off() {
-        assert_eq!("off".parse(), Ok(Budget(0)));
-        assert_eq!("64k".parse(), Ok(Budget(64 << 10)));
+    fn budgets_are_sizes_or_words() {
+        assert_eq!("auto".parse(), Ok(Choice(AUTO)));
+        assert_eq!("off".parse(), Ok(Choice(Budget::small(0))));
+        assert_eq!("64k".parse(), Ok(Choice(Budget::large(64 << 10))));
         for bad in ["", "on", "64x", "1"] {
-            assert!(bad.parse::<Budget>().is_err(), "{bad}");
+            assert!(bad.parse::<Choice>().is_err(), "{bad}");
         }
     }
 }

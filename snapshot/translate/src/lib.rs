@@ -31,6 +31,8 @@ use std::collections::BTreeMap;
 use lithify_isa::translation::table::{EntryRecord, PageRecord, encode};
 use lithify_isa::translation::{Layout, PAGE_SIZE, page_hash};
 
+pub use select::Budget;
+
 /// One guest page with what the profile says of it.
 #[derive(Debug, Clone)]
 pub struct Page {
@@ -139,9 +141,9 @@ fn executed(pages: &[Vec<blocks::BasicBlock>]) -> u64 {
     pages.iter().flatten().map(of).fold(0, u64::saturating_add)
 }
 
-/// Translates the hottest blocks, `budget` bytes of guest code at most.
+/// Translates the hottest blocks, as the `budget` says.
 #[must_use]
-pub fn translate(pages: &[Page], link: &Link, budget: usize) -> Translation {
+pub fn translate(pages: &[Page], link: &Link, budget: Budget) -> Translation {
     let neighbours = neighbours::Neighbours::new(pages);
     let behind = |page| neighbours.find(page, 1, |_| true).map(|next| pages[next].first_half());
     let found: Vec<_> =

@@ -2,19 +2,39 @@
 
 use crate::blocks::BasicBlock;
 
-/// Blocks that were executed less often cost more as bytes of the artifact than their interpretation does.
-const LEAST: u64 = 4;
+/// How much guest code is translated: the most executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Bytes at most; nothing is translated if it is zero.
+    pub bytes: usize,
+    /// Blocks that were executed less often are not worth their bytes.
+    pub least: u64,
+}
 
-/// Keeps the most often executed blocks of all pages, `budget` bytes at most.
-pub(crate) fn hottest(mut pages: Vec<Vec<BasicBlock>>, budget: usize) -> Vec<Vec<BasicBlock>> {
+impl Budget {
+    /// `bytes` at most, for an artifact that is to be small: what was executed a few times is interpreted.
+    #[must_use]
+    pub const fn small(bytes: usize) -> Self {
+        Self { bytes, least: 64 }
+    }
+
+    /// `bytes`, if so much is executed again and again.
+    #[must_use]
+    pub const fn large(bytes: usize) -> Self {
+        Self { bytes, least: 4 }
+    }
+}
+
+/// Keeps the most often executed blocks of all pages, as the `budget` says.
+pub(crate) fn hottest(mut pages: Vec<Vec<BasicBlock>>, budget: Budget) -> Vec<Vec<BasicBlock>> {
     let mut all: Vec<_> = pages
         .iter()
         .enumerate()
         .flat_map(|(page, blocks)| blocks.iter().map(move |b| (b.count, page, b.start, b.bytes())))
         .collect();
-    all.retain(|block| block.0 >= LEAST);
+    all.retain(|block| block.0 >= budget.least);
     all.sort_by(|a, b| b.0.cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
-    let mut left = budget;
+    let mut left = budget.bytes;
     let mut kept = std::collections::BTreeSet::new();
     for (_, page, start, bytes) in all {
         let Some(rest) = left.checked_sub(bytes) else { break };
@@ -50,10 +70,13 @@ mod tests {
 
     #[test]
     fn the_most_executed_blocks_are_kept_and_what_was_hardly_executed_is_not() {
-        let pages = || vec![page(&[LEAST, 500, LEAST - 1]), page(&[400, 900])];
-        assert_eq!(kept(&hottest(pages(), usize::MAX)), [vec![LEAST, 500], vec![400, 900]]);
-        assert_eq!(kept(&hottest(pages(), 4)), [vec![500], vec![900]]);
-        assert_eq!(kept(&hottest(pages(), 5)), [vec![500], vec![900]]);
-        assert_eq!(kept(&hottest(pages(), 6)), [vec![500], vec![400, 900]]);
+        let pages = || vec![page(&[64, 500, 63, 4, 3]), page(&[400, 900])];
+        let small = |bytes| kept(&hottest(pages(), Budget::small(bytes)));
+        assert_eq!(small(usize::MAX), [vec![64, 500], vec![400, 900]]);
+        assert_eq!(small(4), [vec![500], vec![900]]);
+        assert_eq!(small(5), [vec![500], vec![900]]);
+        assert_eq!(small(6), [vec![500], vec![400, 900]]);
+        let all = kept(&hottest(pages(), Budget::large(usize::MAX)));
+        assert_eq!(all, [vec![64, 500, 63, 4], vec![400, 900]]);
     }
 }

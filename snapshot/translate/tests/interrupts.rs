@@ -7,7 +7,7 @@ mod random;
 mod support;
 
 use lithify_isa::translation::PAGE_SIZE;
-use lithify_translate::{Block, Page, translate};
+use lithify_translate::{Block, Budget, Page, translate};
 use support::{LAYOUT, LINK, TLB, module};
 use wasmtime::{Engine, Instance, Module, Store, TypedFunc};
 
@@ -43,7 +43,8 @@ fn execute(instruction: u32, before: State, privileged: bool, waits: bool) -> St
     bytes[..4].copy_from_slice(&instruction.to_le_bytes());
     bytes[4..8].copy_from_slice(&WFI.to_le_bytes());
     let blocks = vec![Block { offset: 0, count: 100_000 }, Block { offset: 4, count: 1000 }];
-    let translation = translate(&[Page { bytes, blocks, places: Vec::new() }], &LINK, PAGE_SIZE);
+    let translation =
+        translate(&[Page { bytes, blocks, places: Vec::new() }], &LINK, Budget::large(PAGE_SIZE));
     let engine = Engine::default();
     let module = Module::new(&engine, module(&translation, 64)).expect("a valid module");
     let mut store = Store::new(&engine, ());

@@ -13,7 +13,7 @@ mod support;
 use encode::{addi, jal, ld, sd, with_b};
 use lithify_isa::translation::PAGE_SIZE;
 use lithify_machine::bare::{BASE, Hart, State};
-use lithify_translate::{Block, Page, translate};
+use lithify_translate::{Block, Budget, Page, translate};
 use support::LINK;
 use support::engine::Translated;
 
@@ -73,7 +73,7 @@ fn a_remembered_page_does_not_stand_for_the_one_in_front() {
         let (bytes, blocks) = code(first, second);
         let [mut ours, mut oracle] = [(); 2].map(|()| hart(&bytes));
         let pages = [Page { bytes: Box::new(bytes), blocks, places: vec![BASE] }];
-        let translation = translate(&pages, &LINK, PAGE_SIZE);
+        let translation = translate(&pages, &LINK, Budget::large(PAGE_SIZE));
         let executor = Translated::new(&translation, &[CODE], &DATA, 0, 0);
         ours.translate(&translation.table(&pages, &LINK), Box::new(executor));
         // With some to spare, which the endless loop behind takes: no round is left to the interpreter.

@@ -20,7 +20,7 @@ use generate::{Generator, Sequence, length};
 use layout::WINDOW;
 use lithify_isa::translation::PAGE_SIZE;
 use lithify_machine::bare::{BASE, Hart, State};
-use lithify_translate::{Block, Page, translate};
+use lithify_translate::{Block, Budget, Page, translate};
 use random::Random;
 use support::engine::Translated;
 
@@ -221,7 +221,7 @@ fn batch(seed: u64) -> (u64, u64) {
     let drop = [0, 8, 3][random.below(3) as usize];
     let missing = [0, 50, 4][random.below(3) as usize];
     let pages = program.profile(&mut random, every, drop);
-    let translation = translate(&pages, &support::LINK, usize::MAX);
+    let translation = translate(&pages, &support::LINK, Budget::large(usize::MAX));
     let executor = Translated::new(&translation, &program.code_pages(), &DATA, missing, seed);
     let (mut ours, mut oracle) = (hart(&program), hart(&program));
     ours.translate(&translation.table(&pages, &support::LINK), Box::new(executor));

@@ -13,7 +13,7 @@ mod support;
 use encode::{addi, auipc, jal, ld, sd, with_b, with_i};
 use lithify_isa::translation::PAGE_SIZE;
 use lithify_machine::bare::{BASE, Hart, State};
-use lithify_translate::{Block, Page, translate};
+use lithify_translate::{Block, Budget, Page, translate};
 use random::Random;
 use support::engine::Translated;
 
@@ -220,7 +220,7 @@ fn compare(seed: u64) -> (u64, u64) {
     let program = program(&mut random);
     let (drop, missing) = (*random.pick(&[0, 0, 8, 3]), *random.pick(&[0, 50, 4]));
     let pages = program.pages(&mut random, drop);
-    let translation = translate(&pages, &support::LINK, usize::MAX);
+    let translation = translate(&pages, &support::LINK, Budget::large(usize::MAX));
     let executor = Translated::new(&translation, &[0, 1, 2], &DATA, missing, seed);
     let start = random.next();
     let [mut ours, mut oracle] = [(); 2].map(|()| program.hart(&mut Random::new(start)));

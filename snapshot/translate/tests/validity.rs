@@ -8,7 +8,7 @@ mod support;
 
 use lithify_isa::riscv64::all_encodings;
 use lithify_isa::translation::PAGE_SIZE;
-use lithify_translate::{Block, Page, translate};
+use lithify_translate::{Block, Budget, Page, translate};
 use random::Random;
 
 /// Instructions that exist, most of them branches with a short way to go, and a profile of noise.
@@ -46,7 +46,8 @@ fn random_pages_become_valid_modules() {
     let mut instructions = 0;
     for _ in 0..60 {
         let pages: Vec<_> = (0..3).map(|_| page(&mut random)).collect();
-        let translation = translate(&pages, &support::LINK, 1 + random.below(20_000) as usize);
+        let translation =
+            translate(&pages, &support::LINK, Budget::large(1 + random.below(20_000) as usize));
         let module = support::module(&translation, 64);
         if let Err(error) = wasmparser::validate(&module) {
             panic!("{error}");
@@ -60,7 +61,7 @@ fn random_pages_become_valid_modules() {
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     let pages: Vec<_> = (0..4).map(|_| page(&mut Random::new(7))).collect();
-    let [a, b] = [(); 2].map(|()| translate(&pages, &support::LINK, 100_000));
+    let [a, b] = [(); 2].map(|()| translate(&pages, &support::LINK, Budget::large(100_000)));
     assert_eq!(a.functions, b.functions);
     assert_eq!(a.entries, b.entries);
 }
@@ -69,7 +70,7 @@ fn the_same_input_gives_the_same_bytes() {
 fn the_budget_bounds_the_guest_code() {
     let pages: Vec<_> = (0..4).map(|at| page(&mut Random::new(at))).collect();
     for budget in [0, 1, 100, 5000] {
-        let translation = translate(&pages, &support::LINK, budget);
+        let translation = translate(&pages, &support::LINK, Budget::large(budget));
         assert!(translation.guest_bytes <= budget, "{} of {budget}", translation.guest_bytes);
     }
 }
