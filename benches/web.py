@@ -20,7 +20,7 @@ import tempfile
 
 REQUESTS = 600
 TRAINED_REQUESTS = 400
-ROUNDS = 3
+ROUNDS = 5
 # Much code, none of it hot: more than the default is worth its size.
 BUDGET = "1m"
 # What is wanted: times as fast, and thousandths of all instructions.
