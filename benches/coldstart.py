@@ -10,8 +10,9 @@ what a further machine costs; and the guest's instructions in millions. The rows
 that a busy moment of the machine meets all of them.
 
 Python prints a line: from an image that was translated without having seen it, from one whose build had it for
-training and translated all that was worth it, and as the image's own program with what is translated by default. And a Python HTTP server that was frozen after a visit answers its first
-request: from exec to the first byte of the answer, through a published port. Bars are printed where a row has one.
+training and translated all that was worth it, and as the image's own program with what is translated by default. And a
+Python HTTP server that was frozen after a visit answers its first request: from exec to the first byte of the answer,
+through a published port. Bars are printed where a row has one.
 """
 
 import argparse
