@@ -69,11 +69,14 @@ pub(crate) const SLOTS: usize = 256;
 /// [`Core::reservation`] when there is none.
 pub(crate) const NO_RESERVATION: u64 = u64::MAX;
 
-/// One hart. Translated code reaches into it (see [`Layout`]).
+/// One hart. Translated code reaches into it (see [`Layout`]), and most of all for what is in front.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Core<A: Arch> {
     pub(crate) x: [u64; SLOTS],
     pub(crate) f: [u64; SLOTS],
+    /// Instructions left until the interpreter looks up; negative when a block ran over.
+    pub(crate) budget: i64,
     pub(crate) fflags: Flags,
     /// The dynamic rounding mode's number, possibly a reserved one.
     pub(crate) frm: u8,
@@ -94,8 +97,6 @@ pub(crate) struct Core<A: Arch> {
     pub(crate) bus: A::Board,
     pub(crate) time: Rc<Timekeeper>,
     pub(crate) arch: A,
-    /// Instructions left until the interpreter looks up; negative when a block ran over.
-    pub(crate) budget: i64,
     /// What [`park`](Self::park) took out of the budget.
     parked: i64,
     /// Retired instructions once all of the budget is used.

@@ -72,15 +72,16 @@ impl Machine {
     /// What this copy of `frozen` has used.
     #[must_use]
     pub fn footprint(&mut self, frozen: &Frozen) -> Footprint {
-        let ram = &mut self.core.ram;
+        let core = &mut *self.core;
+        let ram = &mut core.ram;
         let (mut pages, code): (Vec<_>, Vec<_>) =
             ram.owners().iter().partition(|&&page| !ram.has_code(page as usize));
         pages.extend(code);
-        let mut blocks = self.core.code.addresses();
+        let mut blocks = core.code.addresses();
         blocks.retain(|address| {
             ram.page_index(*address).is_some_and(|index| frozen.holds(index, ram.bytes(index)))
         });
-        let recalled = self.core.recalled();
+        let recalled = core.recalled();
         Footprint { pages, blocks, recalled, translated: Translated::default() }
     }
 }

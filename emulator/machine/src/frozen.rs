@@ -15,6 +15,7 @@ use crate::core::{Core, SLOTS};
 use crate::devices::GENERATION_ID_LEN;
 use crate::float::Flags;
 use crate::host;
+use crate::low::Low;
 use crate::machine::{Hosts, Machine, SLICE};
 use crate::ram::{FrozenRam, Ram};
 use crate::time::{FrozenTime, Timekeeper};
@@ -97,7 +98,7 @@ impl Frozen {
         let time = Rc::new(Timekeeper::resume(self.time));
         let board = Board::thaw(&self.board, hosts, &time);
         let ram = Ram::thaw(&self.ram);
-        let mut core = Box::new(Core::new(ram, board, Rc::clone(&time), self.hart.arch));
+        let mut core = Low::new(Core::new(ram, board, Rc::clone(&time), self.hart.arch));
         self.hart.restore(&mut core);
         core.resume();
         let mut machine = Machine { core, time, slice: SLICE };

@@ -37,6 +37,7 @@ mod fuse;
 pub mod host;
 mod interp;
 mod jumps;
+mod low;
 mod machine;
 mod pages;
 mod pattern;

@@ -12,6 +12,7 @@ use crate::core::{Core, Halt, Pause, Translated};
 use crate::devices::GENERATION_ID_LEN;
 use crate::footprint::Footprint;
 use crate::host;
+use crate::low::Low;
 use crate::pages::{Call, Translations};
 use crate::profile::PageCounts;
 use crate::ram::Ram;
@@ -87,8 +88,8 @@ pub enum Status {
 /// A riscv64 machine.
 #[derive(Debug)]
 pub struct Machine {
-    /// Boxed, so that it stays where it is.
-    pub(crate) core: Box<Core<Riscv64>>,
+    /// Stays where it is: translated code names the place.
+    pub(crate) core: Low<Core<Riscv64>>,
     pub(crate) time: Rc<Timekeeper>,
     /// [`SLICE`], or less.
     pub(crate) slice: u64,
@@ -109,10 +110,9 @@ impl Machine {
             rng_seed: setup.rng_seed,
             virtio_slots: &Board::SLOTS,
         };
-        // Before RAM has its first page: translated code wants the core at a low address.
         let ram = Ram::new(RAM_BASE, setup.memory_bytes);
         let board = Board::new(setup.hosts, setup.ports, &time);
-        let mut core = Box::new(Core::new(ram, board, Rc::clone(&time), Riscv64::new()));
+        let mut core = Low::new(Core::new(ram, board, Rc::clone(&time), Riscv64::new()));
         let entry = boot::load(&mut core.ram, setup.memory_bytes, &mut kernel)?;
         core.reset(entry.pc, entry.device_tree);
         Ok(Self { core, time, slice: SLICE })
