@@ -46,7 +46,7 @@ mod local {
     pub(super) const DOOR: u32 = 2;
     /// Low half of an address, then the host's address.
     pub(super) const HOST: u32 = 3;
-    /// Address of a TLB entry.
+    /// Address of a TLB place.
     pub(super) const SLOT: u32 = 4;
     /// The depth, in its place above an entry's number.
     pub(super) const DEPTH: u32 = 5;
@@ -137,9 +137,20 @@ impl Path {
     }
 }
 
+/// A `local.set`.
+#[derive(Debug, Clone, Copy)]
+struct LocalSet {
+    local: u32,
+    /// Where in the code it is.
+    start: usize,
+    end: usize,
+}
+
 /// Emits one function.
 struct Emitter<'a> {
     code: Vec<u8>,
+    /// The last instruction that pops into a local, while nothing is behind it.
+    last_set: Option<LocalSet>,
     /// Types of the locals from [`local::OTHERS`] on.
     locals: Vec<ValType>,
     /// Locals for host addresses.
@@ -223,6 +234,7 @@ impl<'a> Emitter<'a> {
         }
         Self {
             code: Vec::new(),
+            last_set: None,
             locals: Vec::new(),
             hosts: Vec::new(),
             labels: Vec::new(),
@@ -244,6 +256,27 @@ impl<'a> Emitter<'a> {
 
     fn w(&mut self) -> InstructionSink<'_> {
         InstructionSink::new(&mut self.code)
+    }
+
+    /// Pops the value of `local`.
+    fn pop(&mut self, local: u32) {
+        let start = self.code.len();
+        self.w().local_set(local);
+        self.last_set = Some(LocalSet { local, start, end: self.code.len() });
+    }
+
+    /// Pushes the value of `local`, where it stays if it was popped a moment ago.
+    fn push(&mut self, local: u32) {
+        let last = self.last_set.take();
+        match last.filter(|set| set.local == local && set.end == self.code.len()) {
+            Some(set) => {
+                self.code.truncate(set.start);
+                self.w().local_tee(local);
+            }
+            None => {
+                self.w().local_get(local);
+            }
+        }
     }
 
     fn new_local(&mut self, of: ValType) -> u32 {

@@ -75,7 +75,7 @@ impl Emitter<'_> {
         }
         let local = self.x_local(slot);
         if self.path.known.x & 1 << slot != 0 {
-            self.w().local_get(local);
+            self.push(local);
         } else {
             let at = field(self.x_address(slot), 3);
             self.w().i32_const(0).i64_load(at).local_tee(local);
@@ -90,7 +90,7 @@ impl Emitter<'_> {
             return;
         }
         let local = self.x_local(slot);
-        self.w().local_set(local);
+        self.pop(local);
         self.path.known.x |= 1 << slot;
         self.path.dirty.x |= 1 << slot;
     }
@@ -99,7 +99,7 @@ impl Emitter<'_> {
     pub(super) fn read_float(&mut self, slot: u8) {
         let local = self.f_local(slot);
         if self.path.known.f & 1 << slot != 0 {
-            self.w().local_get(local);
+            self.push(local);
         } else {
             let at = field(self.f_address(slot), 3);
             self.w().i32_const(0).f64_load(at).local_tee(local);
@@ -110,7 +110,7 @@ impl Emitter<'_> {
     /// Pops the new bits of a float register.
     pub(super) fn write_float(&mut self, slot: u8) {
         let local = self.f_local(slot);
-        self.w().local_set(local);
+        self.pop(local);
         self.path.known.f |= 1 << slot;
         self.path.dirty.f |= 1 << slot;
         self.path.values.set_single(slot, false);

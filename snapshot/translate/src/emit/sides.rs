@@ -30,6 +30,7 @@ impl Emitter<'_> {
             unreachable!("nothing else is begun inside a block");
         };
         self.code.truncate(at);
+        self.last_set = None;
         self.locals.truncate(locals);
         self.near.truncate(near);
         self.hosts.truncate(hosts);
