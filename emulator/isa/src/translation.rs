@@ -29,22 +29,22 @@
 /// Bytes in a guest page: the unit in which code is identified, by its content.
 pub const PAGE_SIZE: usize = 4096;
 
-/// Entries of a TLB table, direct-mapped by the low bits of the virtual page number. A set is two
-/// tables, one that loads look into and one, right behind it, for stores: a copy between two places that
-/// share their entries would evict one by the other all the time. They reach over 32 MiB: an interpreter of a
-/// scripting language, its libraries, heap and stack find places beside each other.
-pub const TLB_ENTRIES: usize = 8192;
-/// Bytes of an entry.
-pub const TLB_ENTRY_SIZE: usize = 16;
+/// Places of a TLB set, direct-mapped by the low bits of the virtual page number. In each is an entry for loads
+/// and, behind it, one for stores: a copy between two pages of one place would evict one by the other all
+/// the time if they shared it. They reach over 32 MiB: an interpreter of a scripting language, its
+/// libraries, heap and stack find places beside each other.
+pub const TLB_PLACES: usize = 8192;
+/// Bytes of a place.
+pub const TLB_PLACE_SIZE: usize = 32;
 /// Offset in an entry of the `u64` tag: the virtual address of the page's last byte. So that none is zero,
 /// which is the tag of an entry that holds nothing.
 pub const TLB_TAG: usize = 0;
 /// Offset of the `u32` to add, wrapping, to a virtual address's low half for the host address.
 pub const TLB_ADDEND: usize = 8;
-/// Offset in a set of the table for stores.
-pub const TLB_STORES: usize = TLB_ENTRIES * TLB_ENTRY_SIZE;
+/// Offset in a place of the entry for stores.
+pub const TLB_STORES: usize = 16;
 /// Bytes of a set.
-pub const TLB_SET_SIZE: usize = 2 * TLB_STORES;
+pub const TLB_SET_SIZE: usize = TLB_PLACES * TLB_PLACE_SIZE;
 
 /// Most entries of the jump cache, direct-mapped by [`jump_slot`].
 pub const JUMP_ENTRIES: usize = 65536;
@@ -74,16 +74,25 @@ pub const fn jump_mask(entries: usize) -> u32 {
     ((entries - 1) * JUMP_ENTRY_SIZE) as u32
 }
 
-/// Bytes of an entry.
-pub const JUMP_ENTRY_SIZE: usize = 32;
+/// Bytes of an entry. The fewer, the more of them a processor's cache holds: a program jumps to many places.
+pub const JUMP_ENTRY_SIZE: usize = 16;
 /// Offset of the `u64` program counter.
 pub const JUMP_KEY: usize = 0;
 /// Offset of the `u32` that must equal the one at [`Layout::space`].
 pub const JUMP_SPACE: usize = 8;
-/// Offset of the `u32` table index of the translated function, 0 if there is none.
-pub const JUMP_FUNCTION: usize = 12;
-/// Offset of the `u32` number of its entry.
-pub const JUMP_ENTRY: usize = 16;
+/// Offset of the `u32` that is the [`jump_target`], 0 if nothing is translated there.
+pub const JUMP_TARGET: usize = 12;
+/// Bits of a target for the number of the entry. A page has fewer places for one.
+pub const JUMP_TARGET_SHIFT: u32 = 12;
+const _: () = assert!(PAGE_SIZE / 2 < 1 << JUMP_TARGET_SHIFT, "two bytes an instruction");
+/// Indices in the module's table of functions are below this, so that a target has room for them.
+pub const MAX_FUNCTION: u32 = 1 << (32 - JUMP_TARGET_SHIFT);
+
+/// Entry number `entry` of the translated function at `function` in the module's table.
+#[must_use]
+pub const fn jump_target(function: u32, entry: u32) -> u32 {
+    function << JUMP_TARGET_SHIFT | entry
+}
 
 /// Entries of the page cache, direct-mapped by [`code_page_index`].
 pub const CODE_PAGE_ENTRIES: usize = 16384;
@@ -192,25 +201,27 @@ layout! {
 pub mod table {
     use super::{
         CODE_PAGE_CONTENT, CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY_SIZE, CODE_PAGE_FOLD, DEPTH_SHIFT,
-        JUMP_ENTRIES, JUMP_ENTRY, JUMP_ENTRY_SIZE, JUMP_FOLD, JUMP_FUNCTION, JUMP_KEY, JUMP_SHIFT,
-        JUMP_SPACE, Layout, SPACE_FOLD, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_TAG,
+        JUMP_ENTRIES, JUMP_ENTRY_SIZE, JUMP_FOLD, JUMP_KEY, JUMP_SHIFT, JUMP_SPACE, JUMP_TARGET,
+        JUMP_TARGET_SHIFT, Layout, SPACE_FOLD, TLB_ADDEND, TLB_PLACE_SIZE, TLB_PLACES, TLB_STORES,
+        TLB_TAG,
     };
 
     /// A digest of the contract's numbers. Functions that a translator with others has made would work on the
     /// wrong bytes of the machine: it takes no table but of its own form.
     pub const FORM: u32 = digest(&[
-        TLB_ENTRIES,
-        TLB_ENTRY_SIZE,
+        TLB_PLACES,
+        TLB_PLACE_SIZE,
         TLB_TAG,
         TLB_ADDEND,
+        TLB_STORES,
         JUMP_ENTRIES,
         JUMP_SHIFT as usize,
         JUMP_FOLD as usize,
         JUMP_ENTRY_SIZE,
         JUMP_KEY,
         JUMP_SPACE,
-        JUMP_FUNCTION,
-        JUMP_ENTRY,
+        JUMP_TARGET,
+        JUMP_TARGET_SHIFT as usize,
         SPACE_FOLD as usize,
         CODE_PAGE_ENTRIES,
         CODE_PAGE_ENTRY_SIZE,

@@ -7,14 +7,15 @@ use std::mem::offset_of;
 use std::ops::Range;
 
 use lithify_isa::translation::{
-    CODE_PAGE_CONTENT, CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY_SIZE, code_page_index, known_content,
+    CODE_PAGE_CONTENT, CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY_SIZE, code_page_index, jump_target,
+    known_content,
 };
 use lithify_isa::{Op, OpCode};
 
 use crate::arena::PAGE_SIZE;
 use crate::core::address;
 use crate::fuse::Code;
-use crate::jumps::{Jump, Jumps};
+use crate::jumps::{Jumps, Landing};
 use crate::pages::{Page, PageCode, Translations};
 use crate::profile::Counters;
 use crate::spaces::{NO_SPACE, Spaces};
@@ -251,18 +252,20 @@ impl CodeCache {
 
     /// The block at virtual address `pc`, if it ran since the last change of the address space.
     #[inline(always)]
-    pub(crate) fn jump(&self, pc: u64) -> Option<&Jump> {
+    pub(crate) fn jump(&self, pc: u64) -> Option<Landing> {
         self.jumps.get(pc, self.spaces.current())
     }
 
     /// Remembers that `pc` is `block`, on RAM page `page`, in this address space.
     pub(crate) fn remember_jump(&mut self, pc: u64, page: usize, block: BlockId) {
-        let (key, space, steps) = (pc, self.spaces.current(), self.steps(block));
+        let (space, steps) = (self.spaces.current(), self.steps(block));
         // SAFETY: a block has a first step.
         let first = unsafe { &*steps };
-        let translated = first.code == Code::Translated;
-        let (function, entry) = if translated { first.operands() } else { (0, 0) };
-        self.jumps.put(Jump { key, space, function, entry, block, steps });
+        let target = match (first.code, first.operands()) {
+            (Code::Translated, (function, entry)) => jump_target(function, entry),
+            _ => 0,
+        };
+        self.jumps.put(pc, space, target, Landing { block, steps });
         if self.translations.is_rehearsed() && space == self.spaces.privileged() {
             self.rehearsed_jumps.insert(pc);
         }

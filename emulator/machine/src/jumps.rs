@@ -3,28 +3,30 @@
 use std::mem::offset_of;
 
 use lithify_isa::translation::{
-    JUMP_ENTRIES, JUMP_ENTRY, JUMP_ENTRY_SIZE, JUMP_FUNCTION, JUMP_KEY, JUMP_SPACE, jump_mask,
-    jump_slot,
+    JUMP_ENTRIES, JUMP_ENTRY_SIZE, JUMP_KEY, JUMP_SPACE, JUMP_TARGET, jump_mask, jump_slot,
 };
 
 use crate::code::{BlockId, Step, UNRESOLVED};
 use crate::core::address;
 use crate::spaces::NO_SPACE;
 
-/// Where a jump leads. Translated code reads it. None lies on two cache lines.
+/// A jump, and what of translated code is where it leads, which reads this.
 #[derive(Debug, Clone, Copy)]
-#[repr(C, align(32))]
-pub(crate) struct Jump {
+#[repr(C, align(16))]
+struct Jump {
     /// The program counter.
-    pub(crate) key: u64,
+    key: u64,
     /// The space for which this holds.
-    pub(crate) space: u32,
-    /// The translated function that can be entered there, 0 if there is none.
-    pub(crate) function: u32,
-    /// Which of its entries.
-    pub(crate) entry: u32,
+    space: u32,
+    /// [`jump_target`](lithify_isa::translation::jump_target), or 0.
+    target: u32,
+}
+
+/// The block that a jump leads to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Landing {
     pub(crate) block: BlockId,
-    /// The block's first step.
+    /// Its first step.
     pub(crate) steps: *const Step,
 }
 
@@ -32,8 +34,7 @@ const _: () = assert!(
     size_of::<Jump>() == JUMP_ENTRY_SIZE
         && offset_of!(Jump, key) == JUMP_KEY
         && offset_of!(Jump, space) == JUMP_SPACE
-        && offset_of!(Jump, function) == JUMP_FUNCTION
-        && offset_of!(Jump, entry) == JUMP_ENTRY,
+        && offset_of!(Jump, target) == JUMP_TARGET,
     "translated code looks here"
 );
 const _: () = assert!(
@@ -48,19 +49,15 @@ const FEW_ENTRIES: usize = 4096;
 const GROWTH: usize = 4;
 const FEW_JUMPS: u32 = 8192;
 
-const NO_JUMP: Jump = Jump {
-    key: 0,
-    space: NO_SPACE,
-    function: 0,
-    entry: 0,
-    block: UNRESOLVED,
-    steps: std::ptr::null(),
-};
+const NO_JUMP: Jump = Jump { key: 0, space: NO_SPACE, target: 0 };
+const NOWHERE: Landing = Landing { block: UNRESOLVED, steps: std::ptr::null() };
 
 /// Jumps in the address spaces that [`Spaces`](crate::spaces::Spaces) numbers, direct-mapped.
 #[derive(Debug)]
 pub(crate) struct Jumps {
     entries: Box<[Jump]>,
+    /// Those of the entries, at the same places.
+    landings: Box<[Landing]>,
     /// Which entries are used. Translated code reads it.
     mask: u32,
     /// The number of those.
@@ -72,7 +69,8 @@ pub(crate) struct Jumps {
 impl Jumps {
     pub(crate) fn new() -> Self {
         let entries = vec![NO_JUMP; JUMP_ENTRIES].into();
-        let mut jumps = Self { entries, mask: 0, used: 0, left: 0 };
+        let landings = vec![NOWHERE; JUMP_ENTRIES].into();
+        let mut jumps = Self { entries, landings, mask: 0, used: 0, left: 0 };
         jumps.set_used(FEW_ENTRIES);
         jumps
     }
@@ -84,15 +82,18 @@ impl Jumps {
 
     /// What is at `pc`, if it is known.
     #[inline(always)]
-    pub(crate) fn get(&self, pc: u64, space: u32) -> Option<&Jump> {
-        let jump = &self.entries[self.index(pc, space)];
-        (jump.key == pc && jump.space == space).then_some(jump)
+    pub(crate) fn get(&self, pc: u64, space: u32) -> Option<Landing> {
+        let at = self.index(pc, space);
+        let jump = &self.entries[at];
+        (jump.key == pc && jump.space == space).then_some(self.landings[at])
     }
 
-    /// Remembers `jump`.
-    pub(crate) fn put(&mut self, jump: Jump) {
+    /// Remembers what is at `pc`: a block, and of translated code `target`, or 0.
+    pub(crate) fn put(&mut self, pc: u64, space: u32, target: u32, landing: Landing) {
         self.count();
-        self.entries[self.index(jump.key, jump.space)] = jump;
+        let at = self.index(pc, space);
+        self.entries[at] = Jump { key: pc, space, target };
+        self.landings[at] = landing;
     }
 
     /// Uses more entries if this start turns out to be a longer one.
@@ -114,6 +115,7 @@ impl Jumps {
             let place = self.index(key, space);
             if space != NO_SPACE && place != at {
                 self.entries[place] = std::mem::replace(&mut self.entries[at], NO_JUMP);
+                self.landings[place] = self.landings[at];
             }
         }
     }
@@ -140,15 +142,19 @@ impl Jumps {
 mod tests {
     use super::*;
 
-    fn jump(key: u64, space: u32) -> Jump {
-        Jump { key, space, ..NO_JUMP }
+    fn learn(jumps: &mut Jumps, pc: u64) {
+        jumps.put(pc, 1, 0, Landing { block: pc as BlockId, ..NOWHERE });
+    }
+
+    fn is_known(jumps: &Jumps, pc: u64) -> bool {
+        jumps.get(pc, 1).is_some_and(|landing| landing.block == pc as BlockId)
     }
 
     #[test]
     fn a_jump_is_found_in_its_address_space_alone() {
         let mut jumps = Jumps::new();
-        jumps.put(jump(0x1000, 1));
-        assert!(jumps.get(0x1000, 1).is_some());
+        learn(&mut jumps, 0x1000);
+        assert!(is_known(&jumps, 0x1000));
         assert!(jumps.get(0x1000, 2).is_none() && jumps.get(0x1008, 1).is_none());
         jumps.clear();
         assert!(jumps.get(0x1000, 1).is_none());
@@ -164,16 +170,15 @@ mod tests {
                 && place(*key, FEW_ENTRIES * GROWTH) != place(0x1000, FEW_ENTRIES * GROWTH)
         };
         let far = [0x1000, (0x1008..).step_by(8).find(is_other).expect("some other")];
-        let known = |jumps: &Jumps| far.iter().filter(|key| jumps.get(**key, 1).is_some()).count();
-        let learn = |jumps: &mut Jumps| {
-            far.iter().for_each(|key| jumps.put(jump(*key, 1)));
-            known(jumps)
+        let known = |jumps: &mut Jumps| {
+            far.iter().for_each(|pc| learn(jumps, *pc));
+            far.iter().filter(|pc| is_known(jumps, **pc)).count()
         };
-        assert_eq!(learn(&mut jumps), 1);
-        (0..FEW_JUMPS).for_each(|_| jumps.put(jump(0x5000, 1)));
-        assert_eq!(learn(&mut jumps), 2);
+        assert_eq!(known(&mut jumps), 1);
+        (0..FEW_JUMPS).for_each(|_| learn(&mut jumps, 0x5000));
+        assert_eq!(known(&mut jumps), 2);
         jumps.clear();
-        assert_eq!(learn(&mut jumps), 1);
+        assert_eq!(known(&mut jumps), 1);
     }
 
     #[test]
@@ -181,9 +186,9 @@ mod tests {
         let mut jumps = Jumps::new();
         let keys: Vec<u64> =
             (0..FEW_ENTRIES as u64).map(|number| 0x1_2340_0000 + number * 6).collect();
-        keys.iter().for_each(|key| jumps.put(jump(*key, 1)));
+        keys.iter().for_each(|pc| learn(&mut jumps, *pc));
         let known = |jumps: &Jumps| -> Vec<u64> {
-            keys.iter().copied().filter(|key| jumps.get(*key, 1).is_some()).collect()
+            keys.iter().copied().filter(|pc| is_known(jumps, *pc)).collect()
         };
         let before = known(&jumps);
         assert!(before.len() > FEW_ENTRIES / 4, "{}", before.len());

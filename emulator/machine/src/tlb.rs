@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::ptr::NonNull;
 
 use lithify_isa::translation::{
-    TLB_ADDEND, TLB_ENTRIES as ENTRIES, TLB_ENTRY_SIZE, TLB_SET_SIZE, TLB_STORES, TLB_TAG,
+    TLB_ADDEND, TLB_PLACE_SIZE, TLB_PLACES as PLACES, TLB_SET_SIZE, TLB_STORES, TLB_TAG,
 };
 
 use crate::arena::PAGE_SIZE;
@@ -37,22 +37,16 @@ pub(crate) enum View {
     KernelAndUser,
 }
 
-/// Entries of a set, of both its tables.
-const SET: usize = 2 * ENTRIES;
-/// Number in a set of the first entry for stores.
-const STORES: usize = ENTRIES;
-
-/// Entries that are emptied together. A guest that switches between two small programs flushes
+/// Places that are emptied together. A guest that switches between two small programs flushes
 /// what they use, not all.
-const CHUNK: usize = 256;
-const CHUNKS: usize = SET / CHUNK;
+const CHUNK: usize = 128;
+const CHUNKS: usize = PLACES / CHUNK;
 /// A bit for each chunk of a set.
 type Chunks = u64;
 
 const OFFSET_MASK: u64 = PAGE_SIZE as u64 - 1;
 
-/// One translation, which translated code reads too. A power of two in size, so that one shift and one
-/// mask turn an address into the offset of its entry.
+/// One translation, which translated code reads too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C, align(16))]
 struct Entry {
@@ -62,18 +56,29 @@ struct Entry {
     addend: usize,
 }
 
+/// The entries of one page: both are likely to be used, and lie on one cache line. A power of two in size, so
+/// that one shift and one mask turn an address into its offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C, align(32))]
+struct Place {
+    load: Entry,
+    store: Entry,
+}
+
 /// Zeros: memory that is never touched costs nothing.
 const EMPTY: Entry = Entry { tag: 0, addend: 0 };
+const EMPTY_PLACE: Place = Place { load: EMPTY, store: EMPTY };
 
 const _: () = assert!(
-    size_of::<Entry>() == TLB_ENTRY_SIZE
+    size_of::<Place>() == TLB_PLACE_SIZE
         && offset_of!(Entry, tag) == TLB_TAG
         && offset_of!(Entry, addend) == TLB_ADDEND
-        && STORES * size_of::<Entry>() == TLB_STORES
-        && SET * size_of::<Entry>() == TLB_SET_SIZE,
+        && offset_of!(Place, load) == 0
+        && offset_of!(Place, store) == TLB_STORES
+        && PLACES * size_of::<Place>() == TLB_SET_SIZE,
     "translated code looks here"
 );
-const _: () = assert!(SET.is_multiple_of(CHUNK) && CHUNKS <= Chunks::BITS as usize);
+const _: () = assert!(PLACES.is_multiple_of(CHUNK) && CHUNKS <= Chunks::BITS as usize);
 
 /// No address space has this name.
 const NOBODY: u64 = u64::MAX;
@@ -88,9 +93,9 @@ const fn tag_of_last<const SIZE: usize>(va: u64) -> u64 {
 /// The translations of all sets; one set is current.
 #[derive(Debug)]
 pub(crate) struct Tlb {
-    entries: Box<[Entry; SETS * SET]>,
-    /// First entry of the current set.
-    current: NonNull<Entry>,
+    places: Box<[Place; SETS * PLACES]>,
+    /// First place of the current set.
+    current: NonNull<Place>,
     /// Number of the current set.
     set: usize,
     view: View,
@@ -124,9 +129,9 @@ pub(crate) enum Flushed {
 const NO_SUPERPAGES: [Range<u64>; 2] = [0..0, 0..0];
 
 /// Made where they are: the stack has no room for them.
-fn no_entries() -> Box<[Entry; SETS * SET]> {
-    let entries = vec![EMPTY; SETS * SET].into_boxed_slice();
-    entries.try_into().expect("as many")
+fn empty_places() -> Box<[Place; SETS * PLACES]> {
+    let places = vec![EMPTY_PLACE; SETS * PLACES].into_boxed_slice();
+    places.try_into().expect("as many")
 }
 
 /// The sets of the address space at place `space`: its user's and that of a kernel with access to user memory.
@@ -140,10 +145,10 @@ const fn half(va: u64) -> usize {
 
 impl Tlb {
     pub(crate) fn new() -> Self {
-        let mut entries = no_entries();
-        let current = NonNull::from(&mut entries[0]);
+        let mut places = empty_places();
+        let current = NonNull::from(&mut places[0]);
         let mut tlb = Self {
-            entries,
+            places,
             current,
             set: 0,
             view: View::User,
@@ -170,7 +175,7 @@ impl Tlb {
             View::KernelAndUser => both,
         };
         self.set = set;
-        self.current = NonNull::from(&mut self.entries[set * SET..][..SET]).cast();
+        self.current = NonNull::from(&mut self.places[set * PLACES..][..PLACES]).cast();
     }
 
     /// Goes over to the address space that the architecture calls `name`.
@@ -193,27 +198,31 @@ impl Tlb {
         space
     }
 
-    /// First entry of the current set.
+    /// First place of the current set.
     pub(crate) fn current(&self) -> *const () {
         self.current.as_ptr().cast()
     }
 
     const fn slot(va: u64) -> usize {
-        (va / PAGE_SIZE as u64) as usize % ENTRIES
+        (va / PAGE_SIZE as u64) as usize % PLACES
     }
 
     #[inline(always)]
-    fn entry(&self, table: usize, va: u64) -> &Entry {
-        // SAFETY: `current` is the first of SET entries that this struct owns and never moves; `table`
-        // is 0 or STORES and `slot` below ENTRIES. Every guest load and store comes through here: with
-        // an index and its check the boot takes 4 % longer.
-        unsafe { self.current.add(table + Self::slot(va)).as_ref() }
+    fn place(&self, va: u64) -> &Place {
+        // SAFETY: `current` is the first of PLACES places that this struct owns and never moves, and
+        // `slot` below PLACES. Every guest load and store comes through here: with an index and its
+        // check the boot takes 4 % longer.
+        unsafe { self.current.add(Self::slot(va)).as_ref() }
+    }
+
+    fn place_mut(&mut self, set: usize, va: u64) -> &mut Place {
+        &mut self.places[set * PLACES + Self::slot(va)]
     }
 
     /// Where a load of `SIZE` bytes at `va` may read.
     #[inline(always)]
     pub(crate) fn read<const SIZE: usize>(&self, va: u64) -> Option<*const u8> {
-        let entry = self.entry(0, va);
+        let entry = self.place(va).load;
         let hit = entry.tag == tag_of_last::<SIZE>(va);
         hit.then(|| (va as usize).wrapping_add(entry.addend) as *const u8)
     }
@@ -221,29 +230,33 @@ impl Tlb {
     /// Where a store of `SIZE` bytes at `va` may write.
     #[inline(always)]
     pub(crate) fn write<const SIZE: usize>(&self, va: u64) -> Option<*mut u8> {
-        let entry = self.entry(STORES, va);
+        let entry = self.place(va).store;
         let hit = entry.tag == tag_of_last::<SIZE>(va);
         hit.then(|| (va as usize).wrapping_add(entry.addend) as *mut u8)
     }
 
     /// Lets loads from the page of `va`, in the current set, hit.
     pub(crate) fn fill_read(&mut self, va: u64, host: NonNull<u8>) {
-        self.fill(0, va, host);
+        self.make_place(va).load = Entry::new(va, host);
     }
 
     /// Lets stores to the page of `va`, in the current set, hit.
     pub(crate) fn fill_write(&mut self, va: u64, host: NonNull<u8>) {
-        self.fill(STORES, va, host);
+        self.make_place(va).store = Entry::new(va, host);
     }
 
-    fn fill(&mut self, table: usize, va: u64, host: NonNull<u8>) {
-        let addend = (host.as_ptr() as usize).wrapping_sub((va & !OFFSET_MASK) as usize);
+    /// The place in the current set where an entry for `va` is about to be put.
+    fn make_place(&mut self, va: u64) -> &mut Place {
         if self.limit != 0 {
             self.make_room();
         }
-        let at = self.set * SET + table + Self::slot(va);
-        self.entries[at] = Entry { tag: va | OFFSET_MASK, addend };
-        self.used[self.set] |= 1 << (at % SET / CHUNK);
+        self.used[self.set] |= Self::chunk(va);
+        self.place_mut(self.set, va)
+    }
+
+    /// The bit of the chunk with the place of `va`.
+    const fn chunk(va: u64) -> Chunks {
+        1 << (Self::slot(va) / CHUNK)
     }
 
     /// Holds at most so many entries from now on; 0 for as many as there are.
@@ -264,9 +277,9 @@ impl Tlb {
 
     /// Virtual addresses of the pages that the kernel's loads and stores hit, alone with its own memory.
     pub(crate) fn kernel_pages(&self) -> [Vec<u64>; 2] {
-        let (loads, stores) = self.entries[KERNEL * SET..][..SET].split_at(STORES);
-        [loads, stores].map(|table| {
-            let filled = table.iter().filter(|entry| **entry != EMPTY);
+        let places = &self.places[KERNEL * PLACES..][..PLACES];
+        [|place: &Place| place.load, |place: &Place| place.store].map(|entry| {
+            let filled = places.iter().map(entry).filter(|entry| *entry != EMPTY);
             filled.map(|entry| entry.tag & !OFFSET_MASK).collect()
         })
     }
@@ -283,9 +296,9 @@ impl Tlb {
 
     fn empty_set(&mut self, set: usize) {
         let used = std::mem::take(&mut self.used[set]);
-        let chunks = self.entries[set * SET..][..SET].chunks_exact_mut(CHUNK).enumerate();
+        let chunks = self.places[set * PLACES..][..PLACES].chunks_exact_mut(CHUNK).enumerate();
         for (_, chunk) in chunks.filter(|(number, _)| used >> number & 1 != 0) {
-            chunk.fill(EMPTY);
+            chunk.fill(EMPTY_PLACE);
         }
         self.kernel_is_local &= set != KERNEL;
     }
@@ -331,22 +344,21 @@ impl Tlb {
     }
 
     fn empty_page(&mut self, set: usize, va: u64) {
-        for at in [0, STORES].map(|table| table + Self::slot(va)) {
-            if self.used[set] >> (at / CHUNK) & 1 != 0 {
-                self.entries[set * SET + at] = EMPTY;
-            }
+        if self.used[set] & Self::chunk(va) != 0 {
+            *self.place_mut(set, va) = EMPTY_PLACE;
         }
     }
 
     /// Entries for stores that may hold something.
     fn stores(&mut self) -> impl Iterator<Item = &mut Entry> {
         let used = self.used;
-        let chunks = self.entries.chunks_exact_mut(CHUNK).enumerate();
-        let wanted = chunks.filter(move |(number, _)| {
-            let (set, chunk) = (number / CHUNKS, number % CHUNKS);
-            used[set] >> chunk & 1 != 0 && chunk * CHUNK >= STORES
-        });
-        wanted.flat_map(|(_, chunk)| chunk).filter(|entry| **entry != EMPTY)
+        let chunks = self.places.chunks_exact_mut(CHUNK).enumerate();
+        let wanted =
+            chunks.filter(move |(number, _)| used[number / CHUNKS] >> (number % CHUNKS) & 1 != 0);
+        wanted
+            .flat_map(|(_, chunk)| chunk)
+            .map(|place| &mut place.store)
+            .filter(|entry| **entry != EMPTY)
     }
 
     /// Whether a store to the host page `host` could hit.
@@ -364,6 +376,12 @@ impl Tlb {
 }
 
 impl Entry {
+    /// From the page of `va` to the host page `host`.
+    fn new(va: u64, host: NonNull<u8>) -> Self {
+        let addend = (host.as_ptr() as usize).wrapping_sub((va & !OFFSET_MASK) as usize);
+        Self { tag: va | OFFSET_MASK, addend }
+    }
+
     /// Host address of the page.
     const fn host(&self) -> usize {
         ((self.tag & !OFFSET_MASK) as usize).wrapping_add(self.addend)
@@ -387,6 +405,12 @@ mod tests {
             tlb.select(view);
             tlb.read::<1>(0x1000).is_some()
         })
+    }
+
+    /// The number of entries that hold something.
+    fn filled(tlb: &Tlb) -> usize {
+        let entries = tlb.places.iter().flat_map(|place| [place.load, place.store]);
+        entries.filter(|entry| *entry != EMPTY).count()
     }
 
     fn fill_views(tlb: &mut Tlb, space: u64) {
@@ -491,15 +515,15 @@ mod tests {
             tlb.enter_space(space);
             for view in VIEWS {
                 tlb.select(view);
-                for page in 0..ENTRIES as u64 {
+                for page in 0..PLACES as u64 {
                     tlb.fill_read(page << 12, host(0x5000));
                     tlb.fill_write(page << 12, host(0x6000));
                 }
             }
         }
-        assert!(tlb.entries.iter().all(|entry| *entry != EMPTY));
+        assert_eq!(filled(&tlb), 2 * SETS * PLACES);
         tlb.flush();
-        assert!(tlb.entries.iter().all(|entry| *entry == EMPTY));
+        assert!(tlb.places.iter().all(|place| *place == EMPTY_PLACE));
     }
 
     #[test]
@@ -509,7 +533,7 @@ mod tests {
         for page in 0..100 {
             tlb.fill_read(page << 12, host(0x5000));
             tlb.fill_write(page << 12, host(0x6000));
-            assert!(tlb.entries.iter().filter(|entry| **entry != EMPTY).count() <= 4);
+            assert!(filled(&tlb) <= 4);
             assert!(tlb.write::<1>(page << 12).is_some());
         }
     }
@@ -517,7 +541,7 @@ mod tests {
     #[test]
     fn a_copy_between_places_with_the_same_entry_hits_on_both_sides() {
         let mut tlb = Tlb::new();
-        let far = (ENTRIES as u64) << 12;
+        let far = (PLACES as u64) << 12;
         tlb.fill_read(0x1000, host(0x5000));
         tlb.fill_write(0x1000 + far, host(0x6000));
         assert_eq!(tlb.read::<1>(0x1000), Some(0x5000 as *const u8));

@@ -1,6 +1,12 @@
 //! Which blocks are worth their size.
 
+use lithify_isa::translation::MAX_FUNCTION;
+
 use crate::blocks::BasicBlock;
+
+/// Most blocks that are translated, whatever the budget: each is part of one function, and there are
+/// numbers for [`MAX_FUNCTION`] functions, the module's own included.
+const MAX_BLOCKS: usize = MAX_FUNCTION as usize / 2;
 
 /// How much guest code is translated: the most executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +42,7 @@ pub(crate) fn hottest(mut pages: Vec<Vec<BasicBlock>>, budget: Budget) -> Vec<Ve
     all.sort_by(|a, b| b.0.cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
     let mut left = budget.bytes;
     let mut kept = std::collections::BTreeSet::new();
-    for (_, page, start, bytes) in all {
+    for (_, page, start, bytes) in all.into_iter().take(MAX_BLOCKS) {
         let Some(rest) = left.checked_sub(bytes) else { break };
         left = rest;
         kept.insert((page, start));

@@ -5,7 +5,7 @@
 //! else it returns the program counter.
 
 use lithify_isa::translation::{
-    JUMP_ENTRY, JUMP_ENTRY_SIZE, JUMP_FOLD, JUMP_FUNCTION, JUMP_KEY, JUMP_SHIFT, JUMP_SPACE,
+    JUMP_ENTRY_SIZE, JUMP_FOLD, JUMP_KEY, JUMP_SHIFT, JUMP_SPACE, JUMP_TARGET, JUMP_TARGET_SHIFT,
     Layout, PAGE_SIZE, SPACE_FOLD,
 };
 use wasm_encoder::{BlockType, Function, InstructionSink, MemArg, ValType};
@@ -15,6 +15,7 @@ use crate::Link;
 const TLB: u32 = 0;
 const PC: u32 = 1;
 const DEPTH: u32 = 2;
+/// Offset of the jump cache's entry, then its target.
 const SLOT: u32 = 3;
 const ENTRY: u32 = 4;
 
@@ -24,6 +25,9 @@ pub(crate) const NUMBER: u32 = 0;
 const fn at(address: u32, align: u32) -> MemArg {
     MemArg { offset: address as u64, align, memory_index: 0 }
 }
+
+/// The part of a target that is the entry's number.
+const ENTRY_MASK: i32 = (1 << JUMP_TARGET_SHIFT) - 1;
 
 const SLOT_SHIFT: i32 = JUMP_ENTRY_SIZE.trailing_zeros() as i32 - JUMP_SHIFT as i32;
 
@@ -59,14 +63,14 @@ pub(crate) fn function(link: &Link, functions: usize) -> Vec<u8> {
     w.local_get(SLOT).i64_load32_u(jump(layout, JUMP_SPACE));
     w.i32_const(0).i64_load32_u(at(layout.space, 2)).i64_xor().i64_or();
     w.i64_const(0).i64_ne().br_if(0);
-    w.local_get(SLOT).i32_load(jump(layout, JUMP_ENTRY)).local_get(DEPTH).i32_or();
-    w.local_set(ENTRY);
+    w.local_get(SLOT).i32_load(jump(layout, JUMP_TARGET)).local_tee(SLOT);
+    w.i32_const(ENTRY_MASK).i32_and().local_get(DEPTH).i32_or().local_set(ENTRY);
     // Of what is not translated the function is 0: that is none of them.
     let others = functions as u32 - 1;
     (0..=others).for_each(|_| {
         w.block(BlockType::Empty);
     });
-    w.local_get(SLOT).i32_load(jump(layout, JUMP_FUNCTION));
+    w.local_get(SLOT).i32_const(JUMP_TARGET_SHIFT as i32).i32_shr_u();
     w.i32_const((link.first_element + 1).cast_signed()).i32_sub();
     w.br_table(0..others, others);
     for number in 1..=others {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use lithify_isa::translation::{JUMP_ENTRY, JUMP_FUNCTION, JUMP_KEY, JUMP_SPACE, PAGE_SIZE};
+use lithify_isa::translation::{
+    JUMP_KEY, JUMP_SPACE, JUMP_TARGET, JUMP_TARGET_SHIFT, PAGE_SIZE, jump_target,
+};
 use wasm_encoder::BlockType;
 
 use super::flow::Edge;
@@ -101,8 +103,10 @@ impl Emitter<'_> {
         let dispatch = self.distance(Label::Dispatch);
         let mut w = self.w();
         transfer::slot(&mut w, RESULT, layout);
-        w.local_tee(SLOT).i32_load(transfer::jump(layout, JUMP_FUNCTION));
-        w.i32_const(own.cast_signed()).i32_ne().br_if(0);
+        w.local_tee(SLOT).i32_load(transfer::jump(layout, JUMP_TARGET));
+        // What is left of a target in this function is the entry's number.
+        w.i32_const(jump_target(own, 0).cast_signed()).i32_sub().local_tee(DOOR);
+        w.i32_const(1 << JUMP_TARGET_SHIFT).i32_ge_u().br_if(0);
         w.local_get(SLOT).i64_load(transfer::jump(layout, JUMP_KEY));
         w.local_get(RESULT).i64_ne().br_if(0);
         w.local_get(SLOT).i32_load(transfer::jump(layout, JUMP_SPACE));
@@ -110,7 +114,6 @@ impl Emitter<'_> {
         // The same function on another page that looks the same does not count.
         w.local_get(RESULT).local_get(PAGE).i64_sub();
         w.i64_const(PAGE_SIZE as i64).i64_ge_u().br_if(0);
-        w.local_get(SLOT).i32_load(transfer::jump(layout, JUMP_ENTRY)).local_set(DOOR);
         w.br(dispatch);
         self.close();
     }

@@ -1,7 +1,7 @@
 //! Loads, stores and atomics through the software TLB.
 
 use lithify_isa::translation::{
-    PAGE_SIZE, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_STORES, TLB_TAG,
+    PAGE_SIZE, TLB_ADDEND, TLB_PLACE_SIZE, TLB_PLACES, TLB_STORES, TLB_TAG,
 };
 use lithify_isa::{Op, OpCode};
 use wasm_encoder::{BlockType, MemArg, ValType};
@@ -11,9 +11,9 @@ use super::values::{self, Check, Span};
 use super::{Emitter, Label, field, local};
 use crate::blocks::Offset;
 
-/// From an address to the offset of its entry: one shift and one mask.
-const SLOT_SHIFT: u32 = PAGE_SIZE.trailing_zeros() - TLB_ENTRY_SIZE.trailing_zeros();
-const SLOT_MASK: i32 = ((TLB_ENTRIES - 1) * TLB_ENTRY_SIZE) as i32;
+/// From an address to the offset of its place: one shift and one mask.
+const SLOT_SHIFT: u32 = PAGE_SIZE.trailing_zeros() - TLB_PLACE_SIZE.trailing_zeros();
+const SLOT_MASK: i32 = ((TLB_PLACES - 1) * TLB_PLACE_SIZE) as i32;
 const OFFSET_MASK: i64 = PAGE_SIZE as i64 - 1;
 
 /// An access without a promise of alignment, at the address on the stack.
@@ -41,7 +41,7 @@ impl Emitter<'_> {
             None => self.check(op, planned, retired),
         };
         let place = behind(wanted.start - check.span.start);
-        self.w().local_get(check.local);
+        self.push(check.local);
         if wanted.store {
             self.store(op, place);
         } else {
@@ -64,7 +64,7 @@ impl Emitter<'_> {
             None => self.translate(span.store, bytes, op.pc.into(), retired),
         }
         let local = self.host_local();
-        self.w().local_set(local);
+        self.pop(local);
         let check = Check { span, local };
         self.path.checks.add(check);
         check
@@ -84,7 +84,7 @@ impl Emitter<'_> {
         local
     }
 
-    /// Pushes the address of the TLB entry for the address whose low half is on the stack.
+    /// Pushes the address of the TLB place for the address whose low half is on the stack.
     fn slot(&mut self) {
         let mut w = self.w();
         w.i32_const(SLOT_SHIFT as i32).i32_shr_u().i32_const(SLOT_MASK).i32_and();
@@ -104,20 +104,20 @@ impl Emitter<'_> {
     /// before the instruction at `pc`.
     fn translate(&mut self, store: bool, bytes: i64, pc: Offset, retired: u32) {
         use local::{ADDRESS, HOST, SLOT};
-        let table = if store { TLB_STORES } else { 0 };
-        self.w().local_tee(ADDRESS).i32_wrap_i64().local_tee(HOST);
-        self.slot();
-        self.w().local_tee(SLOT).i64_load(tlb(table + TLB_TAG, 3)).local_get(ADDRESS);
+        let entry = if store { TLB_STORES } else { 0 };
+        self.w().local_tee(ADDRESS);
         self.tag(bytes);
-        self.w().i64_ne();
+        self.w().local_get(ADDRESS).i32_wrap_i64().local_tee(HOST);
+        self.slot();
+        self.w().local_tee(SLOT).i64_load(tlb(entry + TLB_TAG, 3)).i64_ne();
         self.exit_if(pc, retired);
-        self.w().local_get(HOST).local_get(SLOT).i32_load(tlb(table + TLB_ADDEND, 2)).i32_add();
+        self.w().local_get(HOST).local_get(SLOT).i32_load(tlb(entry + TLB_ADDEND, 2)).i32_add();
     }
 
     /// The same with a look at the page that `near` remembers first: the first byte must be on it, and the last.
     fn translate_near(&mut self, near: Near, store: bool, bytes: i64, pc: Offset, retired: u32) {
         use local::{A, ADDRESS, SLOT};
-        let table = if store { TLB_STORES } else { 0 };
+        let entry = if store { TLB_STORES } else { 0 };
         self.w().local_tee(ADDRESS);
         self.tag(1);
         self.w().local_tee(A).local_get(near.tag).i64_ne();
@@ -128,14 +128,14 @@ impl Emitter<'_> {
         }
         self.w().if_(BlockType::Empty);
         self.labels.push(Label::Arm);
+        self.w().local_get(ADDRESS);
+        self.tag(bytes);
         self.w().local_get(ADDRESS).i32_wrap_i64();
         self.slot();
-        self.w().local_tee(SLOT).i64_load(tlb(table + TLB_TAG, 3)).local_get(ADDRESS);
-        self.tag(bytes);
-        self.w().i64_ne();
+        self.w().local_tee(SLOT).i64_load(tlb(entry + TLB_TAG, 3)).i64_ne();
         self.exit_if(pc, retired);
         self.w().local_get(A).local_set(near.tag);
-        self.w().local_get(SLOT).i32_load(tlb(table + TLB_ADDEND, 2)).local_set(near.addend);
+        self.w().local_get(SLOT).i32_load(tlb(entry + TLB_ADDEND, 2)).local_set(near.addend);
         self.close();
         self.w().local_get(ADDRESS).i32_wrap_i64().local_get(near.addend).i32_add();
     }

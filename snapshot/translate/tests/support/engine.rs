@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use lithify_isa::translation::{
-    CODE_PAGE_ENTRY_SIZE, PAGE_SIZE, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_STORES, TLB_TAG,
-    code_page_index, jump_slot, known_content,
+    CODE_PAGE_ENTRY_SIZE, PAGE_SIZE, TLB_ADDEND, TLB_PLACE_SIZE, TLB_PLACES, TLB_STORES, TLB_TAG,
+    code_page_index, jump_slot, jump_target, known_content,
 };
 use lithify_machine::bare::{BASE, Cpu, Executor, State};
 use lithify_translate::Translation;
@@ -109,8 +109,8 @@ impl Translated {
             }
             self.put(at, pc.to_le_bytes());
             self.put(at + 8, SPACE.to_le_bytes());
-            self.put(at + 12, (entry.function + LINK.first_element).to_le_bytes());
-            self.put(at + 16, u32::from(entry.entry).to_le_bytes());
+            let function = entry.function + LINK.first_element;
+            self.put(at + 12, jump_target(function, entry.entry.into()).to_le_bytes());
         }
     }
 
@@ -131,7 +131,7 @@ impl Translated {
     fn fill_tlb(&mut self) {
         for page in self.data.clone() {
             let va = BASE + (page * PAGE_SIZE) as u64;
-            let slot = TLB + ((va as usize / PAGE_SIZE) % TLB_ENTRIES * TLB_ENTRY_SIZE) as u32;
+            let slot = TLB + ((va as usize / PAGE_SIZE) % TLB_PLACES * TLB_PLACE_SIZE) as u32;
             let host = self.host(page) as u32;
             for at in [slot, slot + TLB_STORES as u32] {
                 let gone = self.missing > 0 && self.random.one_in(self.missing);
