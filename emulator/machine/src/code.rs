@@ -1,10 +1,8 @@
 //! The block cache: decoded code by physical address, and what is known of virtual addresses in front of it.
 
 use std::cell::Cell;
-use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::BTreeSet;
 use std::mem::offset_of;
-use std::ops::Range;
 
 use lithify_isa::translation::{
     CODE_PAGE_CONTENT, CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY_SIZE, code_page_index, jump_target,
@@ -13,7 +11,9 @@ use lithify_isa::translation::{
 use lithify_isa::{Op, OpCode};
 
 use crate::arena::PAGE_SIZE;
+use crate::blocks::{AddressMap, Blocks, PageId};
 use crate::core::address;
+use crate::fetches::Fetches;
 use crate::fuse::Code;
 use crate::jumps::{Jumps, Landing};
 use crate::pages::{Page, PageCode, Translations};
@@ -129,7 +129,7 @@ const fn jumped_to_index(va: u64) -> usize {
 }
 
 /// What content a virtual page has that holds translated code. Translated code reads it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 struct CodePage {
     /// The page's virtual address.
@@ -147,59 +147,13 @@ const _: () = assert!(
 
 const NO_CODE_PAGE: CodePage = CodePage { va: 0, content: NO_SPACE as u64 };
 
-/// Fibonacci hashing: keys are addresses of a guest that can only slow down itself.
-#[derive(Debug, Default)]
-pub(crate) struct AddressHasher(u64);
-
-impl Hasher for AddressHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(self.0 ^ u64::from(byte));
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        let product = value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = product ^ product >> 32;
-    }
-
-    fn write_u32(&mut self, value: u32) {
-        self.write_u64(value.into());
-    }
-
-    fn write_usize(&mut self, value: usize) {
-        self.write_u64(value as u64);
-    }
-}
-
-/// Half of a block's address, which is even and below 8 GiB.
-type Half = u32;
-
-const fn half(address: u64) -> Half {
-    (address >> 1) as Half
-}
-
-fn whole(half: Half) -> u64 {
-    u64::from(half) << 1
-}
-
-pub(crate) type AddressMap<K, V> = HashMap<K, V, BuildHasherDefault<AddressHasher>>;
-
 /// All decoded blocks.
 #[derive(Debug)]
 pub(crate) struct CodeCache {
     /// First step of each block; the last one leads out of it.
     blocks: Vec<*const Step>,
-    by_address: AddressMap<u64, BlockId>,
-    /// Those that a [`settle`](Self::settle) found, by address: in a thawed machine, what is added to a
-    /// hash table is written all over it. [`UNRESOLVED`] in place of those that are gone.
-    settled: Vec<(Half, BlockId)>,
-    /// RAM pages with decoded blocks.
-    pages: AddressMap<usize, Page>,
+    by_address: Blocks,
+    fetches: Fetches,
     translations: Translations,
     counters: Option<Box<Counters>>,
     chunks: Vec<Vec<Step>>,
@@ -218,9 +172,8 @@ impl CodeCache {
     pub(crate) fn new() -> Self {
         let mut cache = Self {
             blocks: Vec::new(),
-            by_address: AddressMap::default(),
-            settled: Vec::new(),
-            pages: AddressMap::default(),
+            by_address: Blocks::default(),
+            fetches: Fetches::new(),
             translations: Translations::default(),
             counters: None,
             chunks: Vec::new(),
@@ -256,8 +209,20 @@ impl CodeCache {
         self.jumps.get(pc, self.spaces.current())
     }
 
-    /// Remembers that `pc` is `block`, on RAM page `page`, in this address space.
-    pub(crate) fn remember_jump(&mut self, pc: u64, page: usize, block: BlockId) {
+    /// Where `pc` is, if something on its page was fetched since the last change of the address space: the
+    /// guest-physical address and the page.
+    pub(crate) fn fetched(&self, pc: u64) -> Option<(u64, PageId)> {
+        let page = self.fetches.get(pc, self.spaces.current())?;
+        Some((self.by_address.address(page, pc)?, page))
+    }
+
+    /// The number of RAM page `page`, if it has decoded blocks.
+    pub(crate) fn page(&self, page: usize) -> Option<PageId> {
+        self.by_address.number(page)
+    }
+
+    /// Remembers that `pc` is `block`, on page `page`, in this address space.
+    pub(crate) fn remember_jump(&mut self, pc: u64, page: Option<PageId>, block: BlockId) {
         let (space, steps) = (self.spaces.current(), self.steps(block));
         // SAFETY: a block has a first step.
         let first = unsafe { &*steps };
@@ -274,7 +239,9 @@ impl CodeCache {
             let at = jumped_to_index(va);
             self.jumped_to[at / 64] |= 1 << (at % 64);
         }
-        self.remember_page(pc, page);
+        if let Some(page) = page {
+            self.remember_page(pc, page);
+        }
     }
 
     /// Where jumps of privileged code have led since a rehearsal began.
@@ -282,13 +249,18 @@ impl CodeCache {
         self.rehearsed_jumps.iter().copied().collect()
     }
 
-    fn remember_page(&mut self, pc: u64, page: usize) {
+    fn remember_page(&mut self, pc: u64, id: PageId) {
         let va = pc - pc % PAGE_SIZE as u64;
-        let Some(page) = self.pages.get(&page) else { return };
+        let Some(page) = self.by_address.page(id) else { return };
+        let space = self.spaces.current();
+        self.fetches.put(va, space, id);
         if let Some(first) = page.first_entry() {
-            let space = self.spaces.current();
-            let content = known_content(first, space);
-            self.code_pages[code_page_index(va, space)] = CodePage { va, content };
+            let known = CodePage { va, content: known_content(first, space) };
+            let place = &mut self.code_pages[code_page_index(va, space)];
+            // Where that is known the host's memory stays the frozen machine's.
+            if *place != known {
+                *place = known;
+            }
         }
         if let Some(counters) = &mut self.counters {
             counters.place(page.content(), va);
@@ -318,12 +290,17 @@ impl CodeCache {
         self.counters.as_deref_mut()
     }
 
-    /// RAM page `page`, which holds `bytes`, for the decoder.
-    pub(crate) fn of_page(&mut self, page: usize, bytes: &[u8; PAGE_SIZE]) -> PageCode<'_> {
-        let Self { pages, translations, counters, .. } = self;
-        let page = pages
-            .entry(page)
-            .or_insert_with(|| Page::new(page, bytes, translations, counters.as_deref_mut()));
+    /// RAM page `page`, which holds `bytes`, for the decoder. Guest-physical `address` is in it.
+    pub(crate) fn of_page(
+        &mut self,
+        page: usize,
+        address: u64,
+        bytes: &[u8; PAGE_SIZE],
+    ) -> PageCode<'_> {
+        let Self { by_address, translations, counters, .. } = self;
+        let page = by_address.page_or_insert(page, address, || {
+            Page::new(page, bytes, translations, counters.as_deref_mut())
+        });
         PageCode::new(page, translations, counters.as_deref_mut())
     }
 
@@ -366,35 +343,22 @@ impl CodeCache {
     fn reuse_spaces(&mut self) {
         if self.spaces.is_used_up() {
             self.jumps.clear();
+            self.fetches.clear();
             self.code_pages.fill(NO_CODE_PAGE);
             self.spaces.start_over();
         }
     }
 
-    /// The block at guest-physical `address`, which is on RAM page `page`.
-    pub(crate) fn find(&self, address: u64, page: usize) -> Option<BlockId> {
-        let settled = self.settled_at(address, self.pages.get(&page)?.settled());
-        match settled {
-            Some(at) => Some(self.settled[at].1),
-            None => self.by_address.get(&address).copied(),
-        }
-    }
-
-    /// The place of the block at `address` among those that are settled, `settled` of which are on its page.
-    fn settled_at(&self, address: u64, settled: Range<usize>) -> Option<usize> {
-        let among = self.settled.get(settled.clone())?;
-        let at = among.binary_search_by_key(&half(address), |(half, _)| *half).ok()?;
-        Some(settled.start + at)
+    /// The block at guest-physical `address`, which is on page `page`.
+    pub(crate) fn find(&self, address: u64, page: PageId) -> Option<BlockId> {
+        self.by_address.find(address, page)
     }
 
     /// Keeps the decoded `steps` of the code at `address` on RAM page `page`, for which
     /// [`of_page`](Self::of_page) was asked.
     pub(crate) fn insert(&mut self, address: u64, page: usize, steps: &[Step]) -> BlockId {
         let id = self.push(steps);
-        self.by_address.insert(address, id);
-        if let Some(page) = self.pages.get_mut(&page) {
-            page.add_block(address);
-        }
+        self.by_address.insert(address, page, id);
         id
     }
 
@@ -440,18 +404,10 @@ impl CodeCache {
         }
     }
 
-    /// Drops the blocks of RAM page `page`, which is at guest-physical `address`. Their steps stay
-    /// readable until [`flush`](Self::flush): the store that made them stale may be in one of them.
-    /// Links lead to them from this page only.
-    pub(crate) fn drop_page(&mut self, page: usize, address: u64) {
-        if let Some(page) = self.pages.remove(&page) {
-            for block in page.block_addresses(address) {
-                self.by_address.remove(&block);
-                if let Some(at) = self.settled_at(block, page.settled()) {
-                    self.settled[at].1 = UNRESOLVED;
-                }
-            }
-        }
+    /// Drops the blocks of RAM page `page`. Their steps stay readable until [`flush`](Self::flush): the store
+    /// that made them stale may be in one of them. Links lead to them from this page only.
+    pub(crate) fn drop_page(&mut self, page: usize) {
+        self.by_address.remove(page);
         self.forget_jumps();
     }
 
@@ -462,19 +418,14 @@ impl CodeCache {
 
     /// Addresses of all blocks, in the order of their insertion.
     pub(crate) fn addresses(&self) -> Vec<u64> {
-        let new = self.by_address.iter().map(|(address, id)| (*address, *id));
-        let settled = self.settled.iter().filter(|(_, id)| *id != UNRESOLVED);
-        let settled = settled.map(|(half, id)| (whole(*half), *id));
-        let mut blocks: Vec<_> = new.chain(settled).collect();
-        blocks.sort_unstable_by_key(|(_, id)| *id);
-        blocks.into_iter().map(|(address, _)| address).collect()
+        self.by_address.addresses()
     }
 
     /// As [`flush`](Self::flush), and gives back the memory.
     pub(crate) fn release(&mut self) -> impl Iterator<Item = usize> {
         self.jumps.clear();
+        self.fetches.clear();
         let pages = self.flush();
-        self.by_address.shrink_to_fit();
         self.blocks.shrink_to_fit();
         pages
     }
@@ -485,26 +436,10 @@ impl CodeCache {
     }
 
     /// Links all blocks with each other as their execution would, and puts them where what is
-    /// decoded later leaves them alone: a start of the frozen machine only reads them. `page_of` tells the
-    /// RAM page that holds an address.
-    pub(crate) fn settle(&mut self, page_of: impl Fn(u64) -> Option<usize>) {
-        let found = std::mem::take(&mut self.by_address);
-        self.settled.retain(|(_, id)| *id != UNRESOLVED);
-        self.settled.extend(found.into_iter().map(|(address, id)| (half(address), id)));
-        self.settled.sort_unstable();
-        self.settled.shrink_to_fit();
-        let page_of = |entry: &(Half, BlockId)| page_of(whole(entry.0));
-        let mut start = 0;
-        for blocks in self.settled.chunk_by(|one, other| page_of(one) == page_of(other)) {
-            let end = start + blocks.len();
-            if let Some(page) = page_of(&blocks[0]).and_then(|page| self.pages.get_mut(&page)) {
-                page.set_settled(start..end);
-            }
-            start = end;
-        }
-        for entry in &self.settled {
-            let (Some(page), &(address, block)) = (page_of(entry), entry) else { continue };
-            for (step, target) in self.links(whole(address), block) {
+    /// decoded later leaves them alone: a start of the frozen machine only reads them.
+    pub(crate) fn settle(&mut self) {
+        for (address, page, block) in self.by_address.settle() {
+            for (step, target) in self.links(address, block) {
                 if let Some(to) = self.find(target, page) {
                     self.link(step, target, to);
                 }
@@ -539,14 +474,12 @@ impl CodeCache {
 
     /// Drops everything; no block may be executing.
     pub(crate) fn flush(&mut self) -> impl Iterator<Item = usize> + use<> {
-        self.by_address.clear();
-        self.settled = Vec::new();
         self.straddles.clear();
         self.chunks.clear();
         self.step_count = 0;
         self.reset_blocks();
         self.forget_jumps();
-        std::mem::take(&mut self.pages).into_keys()
+        self.by_address.clear()
     }
 }
 

@@ -7,8 +7,9 @@ use lithify_isa::translation::Layout;
 
 use crate::arch::{Access, Arch, Trap};
 use crate::arena::PAGE_SIZE;
+use crate::blocks::AddressMap;
 use crate::bus::GuestMemory;
-use crate::code::{AddressMap, BlockId, CodeCache, STRADDLE};
+use crate::code::{BlockId, CodeCache, STRADDLE};
 use crate::decode::{decode_page, is_left, is_whole};
 use crate::float::Flags;
 use crate::footprint::Footprint;
@@ -258,12 +259,19 @@ impl<A: Arch> Core<A> {
         if let Some(jump) = self.code.jump(pc) {
             return Ok(jump.block);
         }
-        let address = A::translate(self, pc, Access::Execute)?;
-        let page = self.ram.page_index(address).ok_or(A::access_fault(pc, Access::Execute))?;
-        let block = match self.code.find(address, page) {
+        let (address, page) = match self.code.fetched(pc) {
+            Some((address, page)) => (address, Some(page)),
+            None => {
+                let address = A::translate(self, pc, Access::Execute)?;
+                let fault = A::access_fault(pc, Access::Execute);
+                (address, self.code.page(self.ram.page_index(address).ok_or(fault)?))
+            }
+        };
+        let block = match page.and_then(|page| self.code.find(address, page)) {
             Some(block) => block,
             None => self.decode(pc, address)?,
         };
+        let page = page.or_else(|| self.code.page(self.ram.page_index(address)?));
         self.code.remember_jump(pc, page, block);
         Ok(block)
     }
@@ -277,7 +285,7 @@ impl<A: Arch> Core<A> {
             let first = [bytes[PAGE_SIZE - 2], bytes[PAGE_SIZE - 1]];
             return self.decode_straddle(pc, page, first);
         }
-        let steps = decode_page::<A>(bytes, start, &mut self.code.of_page(page, bytes));
+        let steps = decode_page::<A>(bytes, start, &mut self.code.of_page(page, address, bytes));
         self.protect_code(page);
         Ok(self.code.insert(address, page, &steps))
     }
@@ -306,7 +314,7 @@ impl<A: Arch> Core<A> {
     /// Drops what was decoded from RAM page `page`, which is about to change or has changed.
     pub(crate) fn drop_code(&mut self, page: usize) {
         self.ram.set_code(page, false);
-        self.code.drop_page(page, self.ram.address(page));
+        self.code.drop_page(page);
     }
 
     /// Drops code that devices have overwritten.
@@ -342,7 +350,7 @@ impl<A: Arch> Core<A> {
         self.code.set_settling(true);
         self.decode_used(used);
         self.code.set_settling(false);
-        self.code.settle(|address| self.ram.page_index(address));
+        self.code.settle();
         self.recall(&used.recalled);
     }
 
@@ -359,7 +367,7 @@ impl<A: Arch> Core<A> {
             // Translated code is executed as such, but for the ways into it and what it leaves.
             if !is_inside
                 || is_left::<A>(bytes, at)
-                || self.code.of_page(page, self.ram.bytes(page)).starts_block(at)
+                || self.code.of_page(page, address, self.ram.bytes(page)).starts_block(at)
             {
                 // The program counter matters only where an instruction goes on on another page;
                 // the copy did not keep such a block, either.

@@ -21,6 +21,7 @@ mod arch;
 mod arena;
 #[cfg(feature = "bare")]
 pub mod bare;
+mod blocks;
 mod boot;
 mod bus;
 mod census;
@@ -30,6 +31,7 @@ mod decode;
 pub mod devices;
 mod digest;
 pub mod fdt;
+mod fetches;
 pub mod float;
 mod footprint;
 mod frozen;

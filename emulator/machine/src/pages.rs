@@ -6,7 +6,8 @@ use std::ops::Range;
 use lithify_isa::translation::table::{EntryRecord, PageRecord};
 use lithify_isa::translation::{PAGE_SIZE, page_hash};
 
-use crate::code::{AddressMap, Step};
+use crate::blocks::AddressMap;
+use crate::code::Step;
 use crate::footprint::Translated;
 use crate::fuse::Code;
 use crate::profile::Counters;
@@ -99,13 +100,9 @@ impl Translations {
 /// A RAM page with decoded code.
 #[derive(Debug)]
 pub(crate) struct Page {
-    /// Where on the page its blocks start.
-    blocks: Vec<u16>,
-    /// Which of the settled blocks are on it.
-    settled: [u32; 2],
     entries: Entries,
     /// In a rehearsal: its translated pieces.
-    pieces: Vec<Piece>,
+    pieces: Box<[Piece]>,
     /// Number of its content among those that are counted.
     content: u32,
 }
@@ -120,30 +117,9 @@ impl Page {
     ) -> Self {
         let entries = translations.find(page, bytes);
         let rehearsed = translations.rehearsed.as_ref();
-        let pieces = rehearsed.map_or(Vec::new(), |translated| translated.on_page(bytes).to_vec());
+        let pieces = rehearsed.map_or(&[][..], |translated| translated.on_page(bytes)).into();
         let content = counters.map_or(0, |counters| counters.content(bytes));
-        Self { blocks: Vec::new(), settled: [0; 2], entries, pieces, content }
-    }
-
-    /// Notes that a block starts at guest-physical `address`, which is on this page.
-    pub(crate) fn add_block(&mut self, address: u64) {
-        self.blocks.push(address as u16 % PAGE_SIZE as u16);
-    }
-
-    /// Notes which of the settled blocks are on this page.
-    pub(crate) fn set_settled(&mut self, settled: Range<usize>) {
-        self.settled = [settled.start as u32, settled.end as u32];
-    }
-
-    /// Which of the settled blocks are on this page.
-    pub(crate) fn settled(&self) -> Range<usize> {
-        let [start, end] = self.settled;
-        start as usize..end as usize
-    }
-
-    /// Where its blocks start, for the page at guest-physical `page`.
-    pub(crate) fn block_addresses(&self, page: u64) -> impl Iterator<Item = u64> + '_ {
-        self.blocks.iter().map(move |offset| page + u64::from(*offset))
+        Self { entries, pieces, content }
     }
 
     /// Number of its first entry in the table, if it has translated code.

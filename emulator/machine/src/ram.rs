@@ -125,11 +125,6 @@ impl Ram {
         (index < self.pages.len()).then_some(index)
     }
 
-    /// Guest-physical address of page `index`.
-    pub(crate) fn address(&self, index: usize) -> u64 {
-        self.base + (index * PAGE_SIZE) as u64
-    }
-
     /// Host address of page `index`, which gets its slot now if it has none.
     pub(crate) fn page(&mut self, index: usize) -> NonNull<u8> {
         if let Some(page) = NonNull::new(self.pages[index]) {

@@ -41,10 +41,11 @@ impl<A: Arch> Core<A> {
         let linked = self.code.linked();
         for &pc in &known.jumps {
             let Some(address) = A::known_to_all(self, pc, Access::Execute) else { continue };
-            let Some(page) = self.ram.page_index(address) else { continue };
+            let page = self.ram.page_index(address).and_then(|page| self.code.page(page));
+            let Some(page) = page else { continue };
             let block = self.code.find(address, page).filter(|block| !linked.contains(block));
             if let Some(block) = block {
-                self.code.remember_jump(pc, page, block);
+                self.code.remember_jump(pc, Some(page), block);
             }
         }
     }
