@@ -9,6 +9,7 @@ use lithify_hostnet::{Access, Protocol, Published, SocketId, Sockets, Target};
 use lithify_machine::host::Link;
 use smoltcp::time::Instant;
 
+use crate::buffers::Buffers;
 use crate::forwarded::Forwarded;
 use crate::packet::{self, Ends, Packet, Unreachable};
 use crate::publish::Listeners;
@@ -76,6 +77,12 @@ impl<S: Sockets> Gateway<S> {
             listeners: Listeners::default(),
             ready: Vec::new(),
         }
+    }
+
+    /// Takes the first connections' and frames' buffers from these.
+    pub fn use_buffers(&mut self, mut buffers: Buffers) {
+        self.frames.use_buffers(buffers.take_frames());
+        self.connections.use_buffers(buffers);
     }
 
     /// Lets the host's network reach a port of the guest; returns where the host listens.

@@ -25,6 +25,7 @@
 //! - The guest reaches the host's loopback only through the gateway's address, and only if
 //!   [`Access`](lithify_hostnet::Access) says so; sockets of its file system only as [`Forwarded`] names them.
 
+mod buffers;
 mod forwarded;
 mod gateway;
 mod packet;
@@ -37,6 +38,7 @@ mod udp;
 #[cfg(test)]
 mod tests;
 
+pub use buffers::Buffers;
 pub use forwarded::{Forwarded, MAX_FORWARDED};
 pub use gateway::{Gateway, Settings};
 pub use shared::SharedGateway;

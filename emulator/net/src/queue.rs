@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use lithify_control::PLAN;
-use lithify_machine::devices::virtio::MAX_FRAME_LEN;
 use smoltcp::phy::{self, Checksum, ChecksumCapabilities, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
+use crate::buffers;
 use crate::packet::{self, ETHERNET_HEADER_LEN};
 
 /// Frames that wait for the guest; when it has no room for them, nobody makes more.
@@ -28,6 +28,11 @@ pub(crate) struct FrameQueue {
 }
 
 impl FrameQueue {
+    /// Takes the first frames' buffers from these.
+    pub(crate) fn use_buffers(&mut self, buffers: Vec<Box<[u8]>>) {
+        self.spare.extend(buffers.into_iter().map(|bytes| Frame { bytes, len: 0 }));
+    }
+
     /// Whether another frame may be added.
     pub(crate) fn has_room(&mut self) -> bool {
         let room = self.waiting.len() < MAX_WAITING;
@@ -42,10 +47,8 @@ impl FrameQueue {
 
     /// Adds the frame that `fill` writes and returns the length of, unless it returns nothing.
     pub(crate) fn push<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (Option<usize>, R)) -> R {
-        let mut frame = self
-            .spare
-            .pop()
-            .unwrap_or_else(|| Frame { bytes: vec![0; MAX_FRAME_LEN].into_boxed_slice(), len: 0 });
+        let mut frame =
+            self.spare.pop().unwrap_or_else(|| Frame { bytes: buffers::frame(), len: 0 });
         let (len, result) = fill(&mut frame.bytes);
         match len {
             Some(len) => {

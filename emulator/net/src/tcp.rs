@@ -20,6 +20,7 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{HardwareAddress, IpEndpoint, IpListenEndpoint};
 
 use self::flow::{Flow, Stage};
+use crate::buffers::{BUFFER_LEN, Buffers};
 use crate::packet::{Ends, Unreachable};
 use crate::queue::{FrameQueue, Wire};
 
@@ -27,10 +28,7 @@ use crate::queue::{FrameQueue, Wire};
 /// file descriptors and memory. Its next `SYN` is not heard until one ends.
 pub const MAX_CONNECTIONS: usize = 512;
 
-/// Bytes of a connection that wait in each direction. Large segments need a few of them.
-const BUFFER_LEN: usize = 256 << 10;
-
-/// The same of one beyond the first [`FEW`]: the largest segment. A module's memory never shrinks,
+/// [`BUFFER_LEN`] of one beyond the first [`FEW`]: the largest segment. A module's memory never shrinks,
 /// so what many connections take at once would be kept by one that has few ever after.
 const SMALL_BUFFER_LEN: usize = 64 << 10;
 const FEW: usize = 64;
@@ -78,6 +76,7 @@ pub(crate) struct Connections {
     /// Connections for which something has changed.
     active: BTreeSet<Ends>,
     next_port: u16,
+    buffers: Buffers,
 }
 
 impl Connections {
@@ -97,7 +96,13 @@ impl Connections {
             hosts: BTreeMap::new(),
             active: BTreeSet::new(),
             next_port: 0,
+            buffers: Buffers::default(),
         }
+    }
+
+    /// Takes the first connections' buffers from these.
+    pub(crate) fn use_buffers(&mut self, buffers: Buffers) {
+        self.buffers = buffers;
     }
 
     /// Whether another connection may be made.
@@ -280,10 +285,10 @@ impl Connections {
         self.active.insert(ends);
     }
 
-    fn new_socket(&self) -> tcp::Socket<'static> {
+    fn new_socket(&mut self) -> tcp::Socket<'static> {
         let len = if self.stack.iter().count() < FEW { BUFFER_LEN } else { SMALL_BUFFER_LEN };
-        let buffer = || tcp::SocketBuffer::new(vec![0; len]);
-        let mut socket = tcp::Socket::new(buffer(), buffer());
+        let [receive, transmit] = [0, 1].map(|_| tcp::SocketBuffer::new(self.buffers.stream(len)));
+        let mut socket = tcp::Socket::new(receive, transmit);
         // Both delay what could go at once, in the hope of saving packets that cost nothing here.
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(None);

@@ -6,6 +6,7 @@ use lithify_control::{
 };
 use lithify_machine::host::BootFile;
 use lithify_machine::{BootError, Halt, Hosts, Machine, Setup, Status};
+use lithify_net::Buffers;
 
 use crate::bindings::{BootImport, Messages, Ports, Randomness, Streams};
 use crate::imports::BootItem;
@@ -99,8 +100,15 @@ pub(crate) fn boot(counting: Counting) -> Result<Frozen, BootFailure> {
         config.warm = None;
     }
     let BootConfig { process, memory_bytes, warm, .. } = config;
-    let mut frozen =
-        Frozen { machine, session, handles, process, memory_bytes, stage: Stage::Empty };
+    let mut frozen = Frozen {
+        machine,
+        session,
+        handles,
+        process,
+        memory_bytes,
+        stage: Stage::Empty,
+        buffers: Buffers::ahead(),
+    };
     if let Some(warm) = warm {
         warm::start(&mut frozen, &warm)?;
     }

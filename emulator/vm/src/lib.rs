@@ -34,6 +34,7 @@ use std::cell::RefCell;
 
 use lithify_control::ImageProcess;
 use lithify_machine::Machine;
+use lithify_net::Buffers;
 
 use session::Session;
 
@@ -46,6 +47,8 @@ struct Frozen {
     /// The guest's RAM.
     memory_bytes: u64,
     stage: Stage,
+    /// Of the connections of the network that a start may have.
+    buffers: Buffers,
 }
 
 /// What the thawed guest waits for.

@@ -11,7 +11,7 @@ use lithify_control::Overrides;
 use lithify_control::wire::WireError;
 use lithify_hostnet::Uplink;
 use lithify_machine::host::Link;
-use lithify_net::{Gateway, Settings, SharedGateway};
+use lithify_net::{Buffers, Gateway, Settings, SharedGateway};
 use wasip1::{Errno, Fd};
 
 use crate::wasi;
@@ -33,11 +33,11 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// The network that the runner offers.
+    /// The network that the runner offers; its first connections use what is in `buffers`.
     ///
     /// # Errors
     /// If the runner does not keep what it offers.
-    pub(crate) fn find() -> Result<Option<Self>, NetworkError> {
+    pub(crate) fn find(buffers: &mut Buffers) -> Result<Option<Self>, NetworkError> {
         let Some(uplink) = wasi::preopened_file(Overrides::DIRECTORY, Uplink::FILE) else {
             return Ok(None);
         };
@@ -57,6 +57,7 @@ impl Network {
             .map(|(number, (guest, protocol))| Ok((sockets.published(number)?, guest, protocol)));
         let published = published.collect::<Result<Vec<_>, Errno>>()?;
         let mut gateway = Gateway::new(sockets, settings);
+        gateway.use_buffers(std::mem::take(buffers));
         for (socket, guest, protocol) in published {
             gateway.adopt(socket, guest, protocol);
         }

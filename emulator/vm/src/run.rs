@@ -3,6 +3,7 @@
 use lithify_control::wire::WireError;
 use lithify_control::{Frame, Overrides, Statistics, exit_code};
 use lithify_machine::{GENERATION_ID_LEN, Halt, Machine, Status, Translated};
+use lithify_net::Buffers;
 
 use crate::bindings::{Messages, Randomness, Streams, WasiClock, number};
 use crate::events::Events;
@@ -121,11 +122,11 @@ fn thaw(
     frozen: &mut Frozen,
     overrides: Result<Overrides, WireError>,
 ) -> Result<Option<Network>, RequestError> {
-    let Frozen { machine, session, handles, process, stage, .. } = frozen;
+    let Frozen { machine, session, handles, process, stage, buffers, .. } = frozen;
     let overrides = overrides?;
     handles.messages.thaw(overrides.kernel_log);
     let files = files::find();
-    let network = Network::find()?;
+    let network = Network::find(buffers)?;
     let has_network = network.is_some();
     let frame = match *stage {
         Stage::Running { .. } if files.is_some() => return Err(RequestError::LateMount),
@@ -163,6 +164,7 @@ fn freeze(frozen: &mut Frozen) {
     frozen.handles.streams.freeze();
     frozen.handles.messages.freeze();
     frozen.handles.rom.forget();
+    frozen.buffers = Buffers::ahead();
 }
 
 fn fail(why: &str) -> u32 {
