@@ -78,7 +78,11 @@ fn run_with(mut frozen: Frozen, overrides: Result<Overrides, WireError>) -> End 
         report_statistics(before, &frozen);
     }
     match end {
-        Some(code) => End::Exit(code),
+        Some(code) => {
+            // The program ends: to give memory back is to write it, and so to copy the artifact's first.
+            std::mem::forget(frozen);
+            End::Exit(code)
+        }
         None => {
             freeze(&mut frozen);
             End::Frozen(Box::new(frozen))
