@@ -115,7 +115,7 @@ impl Jumps {
             let place = self.index(key, space);
             if space != NO_SPACE && place != at {
                 self.entries[place] = std::mem::replace(&mut self.entries[at], NO_JUMP);
-                self.landings[place] = self.landings[at];
+                self.landings[place] = std::mem::replace(&mut self.landings[at], NOWHERE);
             }
         }
     }
@@ -129,6 +129,7 @@ impl Jumps {
     /// Forgets all; few entries are used again.
     pub(crate) fn clear(&mut self) {
         self.entries.fill(NO_JUMP);
+        self.landings.fill(NOWHERE);
         self.set_used(FEW_ENTRIES);
     }
 
