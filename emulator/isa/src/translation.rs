@@ -23,8 +23,12 @@
 //!   called without further questions. Jumps are tail calls.
 //! - A store hits the TLB only if its page holds no decoded code, so a function never
 //!   changes code. Ops of the architecture ([`OpCode::System`](crate::OpCode::System)) are exits, but for accesses
-//!   to the float flags and for what enables and disables interrupts while none waits: neither the address space nor the privilege changes while translated code runs, and what
-//!   a function found in the TLB holds until it returns.
+//!   to the float flags, to the status register while no interrupt waits for what they enable, and to the registers
+//!   of exception handlers, and for zeroed blocks. Neither the address space nor the
+//!   privilege changes while translated code runs, and what a function found in a TLB set holds until it returns.
+//! - *Views.* Privileged code that lets itself access user memory goes over to another TLB set, and back.
+//!   A function that is about to jump, or returns, in another view than that in which it was called
+//!   leaves with [`OTHER_VIEW`].
 
 /// Bytes in a guest page: the unit in which code is identified, by its content.
 pub const PAGE_SIZE: usize = 4096;
@@ -122,6 +126,11 @@ pub const fn known_content(first: u32, space: u32) -> u64 {
     (first as u64) << 32 | space as u64
 }
 
+/// Bit of a function's result: the program counter, which is even, is the others. The machine is in another view
+/// of memory than the one that the function was called with, so that no caller may go on. A caller
+/// expects an even number, and so passes this on to its own.
+pub const OTHER_VIEW: u64 = 1;
+
 /// Deepest nesting of translated functions: bounds the host's stack.
 pub const MAX_DEPTH: u32 = 200;
 /// Where in a function's parameter the depth begins, above the entry's number.
@@ -180,6 +189,17 @@ layout! {
         privileged,
         /// `u8`: 1 if an interrupt waits for being enabled.
         interrupt_waits,
+        /// `u64`: the supervisor's scratch register.
+        scratch,
+        /// `u64`: where its handler of exceptions goes back to; an even number.
+        exception_pc,
+        /// `u64`: what the last exception was.
+        cause,
+        /// `u64`: what else is known of it.
+        trap_value,
+        /// Two `u32`: the addresses of the TLB sets of a mode that may access [`status`](Self::status), while it
+        /// leaves user memory alone and while it does not.
+        views,
         /// `u64`: host address of the last load-reserved, `u64::MAX` if there is none. A guest page has
         /// one host page, for ever.
         reservation,

@@ -19,7 +19,7 @@ use crate::time::Timekeeper;
 /// Where RAM begins, in either address space: there is no paging.
 pub const BASE: u64 = RAM_BASE;
 
-/// What unprivileged instructions work on, memory excepted.
+/// What instructions work on, but for memory and for what only the interpreter knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// Integer registers; the first is zero.
@@ -34,6 +34,12 @@ pub struct State {
     pub pc: u64,
     /// Address of the last load-reserved.
     pub reservation: Option<u64>,
+    /// Whether the hart is in supervisor mode.
+    pub privileged: bool,
+    /// `sstatus`, without what cannot be written.
+    pub status: u64,
+    /// `sscratch`, `sepc`, `scause`, `stval`.
+    pub trap: [u64; 4],
 }
 
 /// Executes translated code in place of a wasm engine.
@@ -63,6 +69,9 @@ impl Cpu<'_> {
             frm: core.frm,
             pc: core.pc,
             reservation: None,
+            privileged: core.privileged,
+            status: *core.arch.status(),
+            trap: core.arch.trap_registers().map(|register| *register),
         };
         let reserved = core.reservation;
         state.reservation = (reserved != NO_RESERVATION).then(|| self.guest_address(reserved));
@@ -82,6 +91,7 @@ impl Cpu<'_> {
         core.fflags = Flags::from_bits(state.fflags);
         core.frm = state.frm;
         core.pc = state.pc;
+        core.set_supervisor(state.privileged, state.status, state.trap);
     }
 
     fn guest_address(&mut self, host: u64) -> u64 {
@@ -120,6 +130,13 @@ impl Hart {
         core.reset(RAM_BASE, 0);
         switch_float_on(&mut core);
         Self(core)
+    }
+
+    /// Exceptions lead to `at`, a multiple of four.
+    pub fn handle_exceptions_at(&mut self, at: u64) {
+        const CSRRW_STVEC_A0: u32 = 0x105 << 20 | 10 << 15 | 1 << 12 | 0x73;
+        self.0.x[10] = at;
+        Riscv64::system(&mut self.0, CSRRW_STVEC_A0, RAM_BASE).expect("it is there");
     }
 
     /// Registers and memory.

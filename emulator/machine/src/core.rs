@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use lithify_isa::translation::Layout;
+use lithify_isa::translation::{Layout, OTHER_VIEW};
 
 use crate::arch::{Access, Arch, Trap};
 use crate::arena::PAGE_SIZE;
@@ -144,6 +144,7 @@ impl<A: Arch> Core<A> {
     /// Where translated code finds what it uses.
     pub(crate) fn layout(&self) -> Layout {
         let [jumps, jump_mask, pages, space] = self.code.layout();
+        let [scratch, exception_pc, cause, trap_value] = self.arch.trap_registers().map(address);
         Layout {
             x: address(&self.x),
             f: address(&self.f),
@@ -154,6 +155,11 @@ impl<A: Arch> Core<A> {
             status: address(self.arch.status()),
             privileged: address(&self.privileged),
             interrupt_waits: address(&self.interrupt_waits),
+            scratch,
+            exception_pc,
+            cause,
+            trap_value,
+            views: address(self.tlb.privileged()),
             reservation: address(&self.reservation),
             jumps,
             jump_mask,
@@ -251,7 +257,11 @@ impl<A: Arch> Core<A> {
         let call = self.call.expect("set together with the table that names functions");
         let tlb = self.tlb.current();
         // SAFETY: the table names functions that obey the contract; they get all they work on.
-        unsafe { call(function, std::ptr::from_mut(self).cast(), tlb, page, entry) }
+        let result = unsafe { call(function, std::ptr::from_mut(self).cast(), tlb, page, entry) };
+        if result & OTHER_VIEW != 0 {
+            A::select_view(self);
+        }
+        result & !OTHER_VIEW
     }
 
     /// The decoded block at virtual address `pc`.

@@ -96,6 +96,8 @@ pub(crate) struct Tlb {
     places: Box<[Place; SETS * PLACES]>,
     /// First place of the current set.
     current: NonNull<Place>,
+    /// First places of the current address space's sets for [`View::Kernel`] and [`View::KernelAndUser`].
+    privileged: [NonNull<Place>; 2],
     /// Number of the current set.
     set: usize,
     view: View,
@@ -150,6 +152,7 @@ impl Tlb {
         let mut tlb = Self {
             places,
             current,
+            privileged: [current; 2],
             set: 0,
             view: View::User,
             used: [0; SETS],
@@ -175,7 +178,17 @@ impl Tlb {
             View::KernelAndUser => both,
         };
         self.set = set;
-        self.current = NonNull::from(&mut self.places[set * PLACES..][..PLACES]).cast();
+        self.current = self.first(set);
+    }
+
+    /// First place of a set.
+    fn first(&mut self, set: usize) -> NonNull<Place> {
+        NonNull::from(&mut self.places[set * PLACES..][..PLACES]).cast()
+    }
+
+    /// Where translated code finds the sets of privileged views.
+    pub(crate) const fn privileged(&self) -> &impl Sized {
+        &self.privileged
     }
 
     /// Goes over to the address space that the architecture calls `name`.
@@ -187,6 +200,8 @@ impl Tlb {
             Some(space) => space,
             None => self.learn(name),
         };
+        let [_, both] = sets_of(self.space);
+        self.privileged = [KERNEL, both].map(|set| self.first(set));
         self.select(self.view);
     }
 

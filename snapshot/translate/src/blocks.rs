@@ -6,7 +6,7 @@ use lithify_isa::riscv64::{length, lift};
 use lithify_isa::translation::PAGE_SIZE;
 use lithify_isa::{Op, OpCode, SINK};
 
-use crate::{Page, flags, interrupts};
+use crate::{Page, flags, system};
 
 /// Offset of an instruction relative to its page; may lie on another.
 pub(crate) type Offset = i32;
@@ -112,7 +112,7 @@ fn decode(page: &[u8; PAGE_SIZE], behind: Option<Half>, at: u16) -> Option<(Op, 
         }
     }
     let op = lift(u32::from_le_bytes(word), at);
-    Some((flags::access(&op).or_else(|| interrupts::access(&op)).unwrap_or(op), length))
+    Some((flags::access(&op).or_else(|| system::access(&op)).unwrap_or(op), length))
 }
 
 /// How `op`, which is `length` long, ends a block, if it does.
@@ -125,7 +125,7 @@ fn end_at(op: &Op, length: u16) -> Option<End> {
         OpCode::Jal => End::Jump { op: Some(*op), target },
         OpCode::Jalr if is_link(op.rd) => End::CallRegister { op: *op, back: behind },
         OpCode::Jalr => End::JumpRegister { op: *op },
-        _ if flags::access(op).or_else(|| interrupts::access(op)).is_some() => return None,
+        _ if flags::access(op).or_else(|| system::access(op)).is_some() => return None,
         code if is_interpreted(code) => End::Exit { at: here },
         _ => return None,
     })

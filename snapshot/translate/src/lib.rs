@@ -18,11 +18,11 @@ mod effects;
 mod emit;
 mod flags;
 mod graph;
-mod interrupts;
 mod loops;
 mod neighbours;
 mod region;
 mod select;
+mod system;
 mod tight;
 mod transfer;
 

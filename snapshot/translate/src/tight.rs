@@ -1,14 +1,15 @@
-//! Tight loops: those that call nothing. What they compute stays in locals, over all iterations, and is written to memory
+//! Tight loops: those that call nothing and do not change what of the memory can be accessed. What they compute stays in locals, over all iterations, and is written to memory
 //! where execution leaves them.
 
 use crate::blocks::{BasicBlock, End};
 use crate::effects::{Set, of_block};
 use crate::graph::Node;
 use crate::region::Region;
+use crate::system;
 
 use lithify_isa::{Op, OpCode};
 
-/// The tight loops of a region: the outermost ones that call nothing, with those inside.
+/// The tight loops of a region: the outermost ones, with those inside.
 #[derive(Debug)]
 pub(crate) struct Tight {
     /// For each node, the head of the tight loop that it is in.
@@ -31,7 +32,7 @@ impl Tight {
         loops.sort_by_key(|(_, body)| std::cmp::Reverse(body.len()));
         for (&head, body) in loops {
             let blocks = || body.iter().map(|&node| &blocks[region.members[node - 1]]);
-            if blocks().any(calls) {
+            if blocks().any(|block| calls(block) || changes_view(block)) {
                 continue;
             }
             let steady = blocks().map(steady).fold(u32::MAX, |all, block| all & block);
@@ -67,6 +68,11 @@ impl Tight {
 /// What is called finds registers in memory.
 const fn calls(block: &BasicBlock) -> bool {
     matches!(block.last, End::Call { .. } | End::CallRegister { .. })
+}
+
+/// What was asked for in front of the loop holds no more.
+fn changes_view(block: &BasicBlock) -> bool {
+    system::change_view(&block.ops)
 }
 
 fn written(block: &BasicBlock) -> Set {

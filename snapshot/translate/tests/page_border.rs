@@ -55,7 +55,8 @@ fn hart(code: &[u8; PAGE_SIZE]) -> Hart {
     let mut x = [0; 32];
     x[S0 as usize] = BASE + (DATA[1] * PAGE_SIZE) as u64;
     (x[A0 as usize], x[A2 as usize]) = (0x0123_4567_89ab_cdef, ROUNDS);
-    hart.cpu().set_state(&State { x, f: [0; 32], fflags: 0, frm: 0, pc: BASE, reservation: None });
+    let state = State { x, pc: BASE, ..hart.cpu().state() };
+    hart.cpu().set_state(&state);
     hart
 }
 

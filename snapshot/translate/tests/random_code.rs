@@ -147,6 +147,7 @@ fn begin(hart: &mut Hart, at: u64, sequence: &Sequence) {
         frm: (before.fcsr >> 5) as u8 & 7,
         pc: at,
         reservation: None,
+        ..hart.cpu().state()
     };
     state.x[0] = 0;
     state.x[31] = RECORD;

@@ -1,5 +1,5 @@
-//! Random control flow, translated and interpreted: blocks that branch, jump, call, return and compute where
-//! to jump, in no order that a compiler would make. After every grant of instructions both machines are in
+//! Random control flow, translated and interpreted, in both modes: blocks that branch, jump, call, return, go back
+//! from exceptions and compute where to jump, in no order that a compiler would make. After every grant of instructions both machines are in
 //! the same state and have retired the same number.
 
 #[allow(dead_code, reason = "shared with the comparison with QEMU, which uses all of it")]
@@ -85,6 +85,7 @@ fn program(random: &mut Random) -> Program {
     Program { code, blocks, starts }
 }
 
+const SRET: u32 = 0x1020_0073;
 /// `csrrs rd, fflags, x0` and `csrrw rd, fflags, rs1`.
 const FRFLAGS: u32 = 0x0010_2073;
 const FSFLAGS: u32 = 0x0010_1073;
@@ -113,10 +114,48 @@ fn computation(random: &mut Random) -> u32 {
     match random.below(8) {
         0 | 1 => ld(rd, pointer, offset),
         2 => sd(rs2, pointer, offset),
+        3 if random.one_in(3) => system(random),
         3 => addi(9, 8, random.below(64) as i32 - 32),
         4 if random.one_in(8) => FRFLAGS | rd << 7,
         4 if random.one_in(8) => FSFLAGS | rd << 7 | rs1 << 15,
         _ => *random.pick(&OPERATIONS) | rd << 7 | rs1 << 15 | rs2 << 20,
+    }
+}
+
+/// Registers that hold bits of `sstatus`, and those.
+const STATUS_BITS: [(u32, u64); 6] = [
+    (18, 1 << 18),                       // SUM
+    (19, 1 << 18 | 1 << 13),             // SUM, and the float unit is not dirty
+    (20, 1 << 1),                        // SIE
+    (21, 1 << 1 | 1 << 5 | 1 << 8 | 6),  // those of interrupts, SPP, and what cannot be written
+    (22, 0b11 << 13 | 1 << 8 | 1 << 18), // the float unit is dirty, SPP, SUM
+    (23, 0b11 << 13 | 1 << 19),          // MXR
+];
+
+/// An instruction that the architecture has of its own.
+fn system(random: &mut Random) -> u32 {
+    const FENCE_I: u32 = 0x100f;
+    const CBO_ZERO: u32 = 0x0040_200f;
+    const SSTATUS: u32 = 0x100;
+    const SEPC: u32 = 0x141;
+    let destination = if random.one_in(2) { 0 } else { data_register(random) } << 7;
+    let csr = |number: u32, source: u32, funct3: u32| {
+        number << 20 | source << 15 | funct3 << 12 | destination | 0x73
+    };
+    let (bits, _) = *random.pick(&STATUS_BITS);
+    let changes = 2 + random.below(2) as u32;
+    let any_access = 1 + random.below(3) as u32 + 4 * random.below(2) as u32;
+    match random.below(10) {
+        0..=3 => csr(SSTATUS, *random.pick(&[bits, 18, 18, 18, 0]), changes),
+        // `csrrw` takes all, or nothing but what is always there.
+        4 => csr(SSTATUS, 22, 1),
+        5 => csr(SSTATUS, *random.pick(&[2, 2, 3, 0x1d]), 4 + changes),
+        // Where to go back to is a block.
+        6 => csr(SEPC, *random.pick(&[RA, T0, T1]), 1),
+        7 => csr(SEPC, 0, 2),
+        8 => csr(*random.pick(&[0x140, 0x142, 0x143]), random.below(32) as u32, any_access),
+        _ if random.one_in(8) => CBO_ZERO | *random.pick(&POINTERS) << 15,
+        _ => FENCE_I,
     }
 }
 
@@ -146,6 +185,7 @@ fn ending(random: &mut Random, here: u64, blocks: &[u64]) -> Vec<u32> {
             vec![branch, jal(link, offset(here + 4, onward)), jal(0, offset(here + 8, onward))]
         }
         5 | 6 => vec![jal(RA, offset(here, target)), jal(0, offset(here + 4, onward))],
+        7 if random.one_in(4) => vec![SRET],
         7 => vec![0x67 | RA << 15],
         8 => {
             let [high, low] = point(T1, here, target);
@@ -187,6 +227,11 @@ impl Program {
         pages
     }
 
+    /// Blocks that exceptions can lead to.
+    fn handlers(&self) -> Vec<u64> {
+        self.blocks.iter().copied().filter(|at| at % 4 == 0).collect()
+    }
+
     fn hart(&self, random: &mut Random) -> Hart {
         let mut hart = Hart::new(PAGES);
         for (number, chunk) in self.code.chunks(PAGE_SIZE).enumerate() {
@@ -200,7 +245,12 @@ impl Program {
         for register in POINTERS {
             x[register as usize] = MIDDLE + 8;
         }
-        let state = State { x, f: [0; 32], fflags: 0, frm: 0, pc: BASE, reservation: None };
+        for (register, bits) in STATUS_BITS {
+            x[register as usize] = bits;
+        }
+        hart.handle_exceptions_at(*random.pick(&self.handlers()));
+        let trap = [random.next(), *random.pick(&self.blocks), 0, 0];
+        let state = State { x, pc: BASE, trap, ..hart.cpu().state() };
         hart.cpu().set_state(&state);
         hart
     }

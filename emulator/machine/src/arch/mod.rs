@@ -50,6 +50,13 @@ pub(crate) trait Arch: Sized {
     /// The supervisor's status register.
     fn status(&self) -> &u64;
 
+    /// Its scratch register, and those that say where the last exception was raised, which, and what else is
+    /// known of it.
+    fn trap_registers(&self) -> [&u64; 4];
+
+    /// Points the caches at what the current mode may see, as its status register says.
+    fn select_view(core: &mut Core<Self>);
+
     /// Enters the interrupt handler if an interrupt is pending and enabled. Sets
     /// [`Core::interrupt_waits`].
     fn take_interrupt(core: &mut Core<Self>);

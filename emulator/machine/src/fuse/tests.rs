@@ -75,6 +75,12 @@ impl Arch for Flat {
         &0
     }
 
+    fn trap_registers(&self) -> [&u64; 4] {
+        [&0; 4]
+    }
+
+    fn select_view(_core: &mut Core<Self>) {}
+
     fn take_interrupt(_core: &mut Core<Self>) {}
 
     fn prepare_float(_core: &mut Core<Self>) -> Result<(), Trap> {

@@ -245,6 +245,7 @@ impl Emitter<'_> {
         match self.outside(at) {
             Outside::Near { function, door } => {
                 self.flush();
+                self.exit_in_other_view(at);
                 self.store_budget();
                 let index = self.link.first_function + function;
                 let mut w = self.w();
@@ -253,6 +254,7 @@ impl Emitter<'_> {
             }
             Outside::Remote(remote) => {
                 self.flush();
+                self.exit_in_other_view(at);
                 self.open(Label::Arm);
                 self.ask_for_page(remote.distance, remote.content);
                 self.store_budget();

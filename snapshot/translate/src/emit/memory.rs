@@ -102,7 +102,7 @@ impl Emitter<'_> {
 
     /// Turns the guest address on the stack, where `bytes` are accessed, into the host's, or leaves
     /// before the instruction at `pc`.
-    fn translate(&mut self, store: bool, bytes: i64, pc: Offset, retired: u32) {
+    pub(super) fn translate(&mut self, store: bool, bytes: i64, pc: Offset, retired: u32) {
         use local::{ADDRESS, HOST, SLOT};
         let entry = if store { TLB_STORES } else { 0 };
         self.w().local_tee(ADDRESS);

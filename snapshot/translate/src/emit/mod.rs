@@ -12,11 +12,11 @@ mod alu;
 mod choice;
 mod float;
 mod flow;
-mod interrupts;
 mod memory;
 mod near;
 mod registers;
 mod sides;
+mod system;
 mod values;
 
 use lithify_isa::translation::{DEPTH_SHIFT, Layout, PAGE_SIZE};
@@ -34,6 +34,7 @@ use crate::transfer;
 use near::Near;
 use registers::Locals;
 use sides::Sides;
+use system::Views;
 use values::{Checks, Span, Values};
 
 /// Parameters, then scratch locals, then registers.
@@ -170,6 +171,8 @@ struct Emitter<'a> {
     tight: Tight,
     /// Pages that accesses in tight loops remember.
     near: Vec<Near>,
+    /// What is there if the function changes the view of the memory.
+    views: Option<Views>,
     /// Side exits of the block that is being emitted.
     sides: Sides,
     /// Children in the dominator tree that are merges, in reverse postorder.
@@ -184,6 +187,7 @@ pub(crate) fn function(
     link: &Link,
 ) -> Vec<u8> {
     let mut emitter = Emitter::new(program, page, region, link);
+    emitter.expect_views();
     emitter.whole();
     let fixed = [
         (local::I32_LOCALS, ValType::I32),
@@ -249,6 +253,7 @@ impl<'a> Emitter<'a> {
             loops,
             tight: Tight::new(page.blocks, region),
             near: Vec::new(),
+            views: None,
             sides: Sides::None,
             children,
         }
@@ -320,12 +325,15 @@ impl<'a> Emitter<'a> {
         let out = self.distance(Label::Out);
         self.w().local_get(DEPTH).br_if(out);
         self.close();
+        self.leave_in_other_view();
         self.store_budget();
         let transfer = self.link.first_function + transfer::NUMBER;
         self.w().local_get(TLB).local_get(RESULT).local_get(DEPTH).return_call(transfer);
         self.close();
         self.store_budget();
-        self.w().local_get(RESULT).end();
+        self.w().local_get(RESULT);
+        self.tell_other_view();
+        self.w().end();
     }
 
     fn store_budget(&mut self) {
@@ -475,7 +483,7 @@ impl<'a> Emitter<'a> {
             if let Some(half) = block.behind.filter(|_| retired == last) {
                 self.ask_for_half(block, half, retired);
             }
-            self.op(op, span, retired);
+            self.op(&block.ops, span, retired);
             self.path.values.step(op);
         }
         if let Some(half) = block.behind.filter(|_| last == block.len) {
@@ -495,12 +503,14 @@ impl<'a> Emitter<'a> {
         self.w().i64_const(exit_code(at, retired)).local_set(local::EXIT).br(out);
     }
 
-    fn op(&mut self, op: &Op, span: Option<Span>, retired: u32) {
+    /// The one of `ops` before which `retired` of them have been executed.
+    fn op(&mut self, ops: &[Op], span: Option<Span>, retired: u32) {
+        let (before, op) = (&ops[..retired as usize], &ops[retired as usize]);
         match span {
             Some(span) => self.access(op, span, retired),
             None if op.code == OpCode::Nop => {}
             None if flags::access(op).is_some() => self.access_flags(op, retired),
-            None if op.code == OpCode::System => self.access_status(op, retired),
+            None if op.code == OpCode::System => self.system(before, op, retired),
             None if is_float(op.code) => self.float(op, retired),
             None if (OpCode::LrW..=OpCode::AmoMaxuD).contains(&op.code) => self.atomic(op, retired),
             None => self.alu(op),

@@ -3,7 +3,7 @@
 //! While translated code runs, no entry of the TLB becomes wrong: whatever could make one so is the
 //! interpreter's to execute, and leaving for it ends the function. So what a function has found in the
 //! TLB holds until it returns, over all of its own calls too. A local begins with zero, which is no
-//! page's tag.
+//! page's tag, and gets it again where the view of the memory changes.
 //!
 //! Remembered is one page for each register that addresses are made of, in tight loops, and only where that register
 //! is likely to stay on a page for a while: elsewhere the look costs more than it saves.
@@ -38,7 +38,10 @@ impl Emitter<'_> {
         if self.near.len() == MAX_PAGES {
             return None;
         }
-        let (tag, addend) = (self.new_local(ValType::I64), self.new_local(ValType::I32));
+        let (tag, addend) = match &self.views {
+            Some(views) => views.near(self.near.len())?,
+            None => (self.new_local(ValType::I64), self.new_local(ValType::I32)),
+        };
         self.near.push(Near { base, store, tag, addend });
         self.near.last().copied()
     }

@@ -9,6 +9,8 @@
 use lithify_isa::translation::PAGE_SIZE;
 use lithify_isa::{Op, OpCode};
 
+use crate::system;
+
 /// Bytes that one check covers at most.
 const MAX_SPAN: i64 = 512;
 /// Constants beyond make a value of its own.
@@ -224,6 +226,10 @@ impl Checks {
         (self.0.len() == MAX_CHECKS).then(|| self.0.remove(0).local)
     }
 
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+
     pub(super) fn add(&mut self, check: Check) {
         self.0.push(check);
     }
@@ -262,11 +268,16 @@ pub(super) fn plan(ops: &[Op], mut values: Values) -> Vec<Option<Span>> {
     // Group of each op, and the spans of the groups.
     let mut groups: Vec<Option<usize>> = Vec::with_capacity(ops.len());
     let mut spans: Vec<Span> = Vec::new();
-    for op in ops {
+    // Groups before are of another view of the memory.
+    let mut first = 0;
+    for (at, op) in ops.iter().enumerate() {
+        if system::changes_view(ops, at) {
+            first = spans.len();
+        }
         groups.push(span(op, &values).map(|span| {
             let merged = |group: &Span| group.merged(&span);
-            match spans.iter().enumerate().rev().find_map(|(at, group)| Some((at, merged(group)?)))
-            {
+            let mut groups = spans.iter().enumerate().skip(first).rev();
+            match groups.find_map(|(at, group)| Some((at, merged(group)?))) {
                 Some((at, merged)) => {
                     spans[at] = merged;
                     at
@@ -284,6 +295,8 @@ pub(super) fn plan(ops: &[Op], mut values: Values) -> Vec<Option<Span>> {
 
 #[cfg(test)]
 mod tests {
+    use lithify_isa::riscv64::lift;
+
     use super::*;
 
     const A4: u8 = 14;
@@ -301,6 +314,18 @@ mod tests {
     /// The lengths of what is checked for each load or store of `ops`.
     fn lengths(ops: &[Op]) -> Vec<i64> {
         plan(ops, Values::new()).iter().flatten().map(|span| span.end - span.start).collect()
+    }
+
+    #[test]
+    fn accesses_in_two_views_are_checked_apart() {
+        let status = |word| system::access(&lift(word, 0)).expect("one that is compiled");
+        let unlock = status(0x1007_a073); // csrs sstatus, a5
+        let disable = status(0x1001_7073); // csrci sstatus, 2
+        let cases = [(unlock, [8, 16, 16]), (disable, [40, 40, 40])];
+        for (between, expected) in cases {
+            let ops = [load(SP, 0), between, load(SP, 24), load(SP, 32)];
+            assert_eq!(lengths(&ops), expected, "{between:?}");
+        }
     }
 
     #[test]

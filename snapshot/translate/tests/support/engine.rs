@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use lithify_isa::translation::{
-    CODE_PAGE_ENTRY_SIZE, PAGE_SIZE, TLB_ADDEND, TLB_PLACE_SIZE, TLB_PLACES, TLB_STORES, TLB_TAG,
-    code_page_index, jump_slot, jump_target, known_content,
+    CODE_PAGE_ENTRY_SIZE, OTHER_VIEW, PAGE_SIZE, TLB_ADDEND, TLB_PLACE_SIZE, TLB_PLACES,
+    TLB_SET_SIZE, TLB_STORES, TLB_TAG, code_page_index, jump_slot, jump_target, known_content,
 };
 use lithify_machine::bare::{BASE, Cpu, Executor, State};
 use lithify_translate::Translation;
@@ -13,6 +13,19 @@ use wasmtime::{Engine, Instance, Memory, Module, Store, Table, TypedFunc};
 
 use super::{JUMP_MASK, LAYOUT, LINK, RAM, TLB, module};
 use crate::random::Random;
+
+/// `sstatus.FS`.
+const FS: u64 = 0b11 << 13;
+/// `sstatus.SUM`.
+const SUM: u64 = 1 << 18;
+/// TLB sets of a mode that leaves user memory alone and of one that does not.
+const SETS: [u32; 2] = [TLB, TLB + TLB_SET_SIZE as u32];
+const TRAP: [u32; 4] = [LAYOUT.scratch, LAYOUT.exception_pc, LAYOUT.cause, LAYOUT.trap_value];
+
+/// The set that is current with this status.
+const fn set(status: u64) -> u32 {
+    SETS[(status & SUM != 0) as usize]
+}
 
 /// Number of the address space.
 const SPACE: u32 = 2;
@@ -131,9 +144,9 @@ impl Translated {
     fn fill_tlb(&mut self) {
         for page in self.data.clone() {
             let va = BASE + (page * PAGE_SIZE) as u64;
-            let slot = TLB + ((va as usize / PAGE_SIZE) % TLB_PLACES * TLB_PLACE_SIZE) as u32;
+            let place = ((va as usize / PAGE_SIZE) % TLB_PLACES * TLB_PLACE_SIZE) as u32;
             let host = self.host(page) as u32;
-            for at in [slot, slot + TLB_STORES as u32] {
+            for at in SETS.iter().flat_map(|set| [set + place, set + place + TLB_STORES as u32]) {
                 let gone = self.missing > 0 && self.random.one_in(self.missing);
                 let tag = if gone { 0 } else { va | (PAGE_SIZE as u64 - 1) };
                 self.put(at + TLB_TAG as u32, tag.to_le_bytes());
@@ -143,13 +156,17 @@ impl Translated {
     }
 
     fn enter(&mut self, cpu: &mut Cpu<'_>) {
-        let State { x, f, fflags, frm, reservation, .. } = cpu.state();
+        let State { x, f, fflags, frm, reservation, privileged, status, trap, .. } = cpu.state();
         for (slot, (x, f)) in x.into_iter().zip(f).enumerate() {
             self.put(LAYOUT.x + 8 * slot as u32, x.to_le_bytes());
             self.put(LAYOUT.f + 8 * slot as u32, f.to_le_bytes());
         }
         self.put(LAYOUT.budget, cpu.budget().to_le_bytes());
-        self.put(LAYOUT.fflags, [fflags, frm, 1]);
+        let float_ready = status & FS == FS;
+        self.put(LAYOUT.fflags, [fflags, frm, float_ready.into(), privileged.into(), 0]);
+        self.put(LAYOUT.status, status.to_le_bytes());
+        TRAP.iter().zip(trap).for_each(|(at, value)| self.put(*at, value.to_le_bytes()));
+        (0..).zip(SETS).for_each(|(at, set)| self.put(LAYOUT.views + 4 * at, set.to_le_bytes()));
         let reservation = reservation.map_or(u64::MAX, |at| self.host_address(at));
         self.put(LAYOUT.reservation, reservation.to_le_bytes());
         for page in self.data.clone() {
@@ -169,6 +186,9 @@ impl Translated {
             frm: before.frm,
             pc,
             reservation: (reservation != u64::MAX).then(|| self.guest_address(reservation)),
+            privileged: before.privileged,
+            status: self.u64_at(LAYOUT.status),
+            trap: TRAP.map(|at| self.u64_at(at)),
         };
         assert_eq!(state.x[0], 0, "the slot that holds zero");
         cpu.set_state(&state);
@@ -191,10 +211,13 @@ impl Executor for Translated {
         self.enter(cpu);
         let budget = cpu.budget();
         let callee = self.functions[&function].clone();
-        let arguments = (TLB as i32, page as i64, entry as i32);
-        let pc = callee.call(&mut self.store, arguments).expect("no trap") as u64;
+        let status = cpu.state().status;
+        let arguments = (set(status) as i32, page as i64, entry as i32);
+        let result = callee.call(&mut self.store, arguments).expect("no trap") as u64;
+        let pc = result & !OTHER_VIEW;
         self.leave(cpu, pc);
+        assert!(result & OTHER_VIEW != 0 || set(status) == set(cpu.state().status), "told");
         assert!(cpu.budget() <= budget && cpu.budget() > 0, "{} of {budget}", cpu.budget());
-        pc
+        result
     }
 }

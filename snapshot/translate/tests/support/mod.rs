@@ -27,6 +27,11 @@ pub(crate) const LAYOUT: Layout = Layout {
     pages: PAGES,
     space: 0x2018,
     jump_mask: 0x2028,
+    scratch: 0x2030,
+    exception_pc: 0x2038,
+    cause: 0x2040,
+    trap_value: 0x2048,
+    views: 0x2050,
 };
 const JUMPS: u32 = 0x1_0000;
 const JUMPS_IN_USE: usize = 1 << 12;
@@ -34,7 +39,7 @@ pub(crate) const JUMP_MASK: u32 = jump_mask(JUMPS_IN_USE);
 const PAGES: u32 = JUMPS + (JUMPS_IN_USE * JUMP_ENTRY_SIZE) as u32;
 pub(crate) const TLB: u32 = PAGES + (CODE_PAGE_ENTRIES * CODE_PAGE_ENTRY_SIZE) as u32;
 pub(crate) const RAM: u32 = 0x40_0000;
-const _: () = assert!(TLB + (TLB_SET_SIZE as u32) < RAM);
+const _: () = assert!(TLB + 2 * (TLB_SET_SIZE as u32) <= RAM, "two sets");
 
 /// Where the functions go in [`module`].
 pub(crate) const LINK: Link = Link {

@@ -223,7 +223,7 @@ fn write_float(core: &mut Core<Riscv64>, fflags: u64, frm: u64) {
     core.float_ready = true;
 }
 
-fn write_sstatus(core: &mut Core<Riscv64>, value: u64) {
+pub(super) fn write_sstatus(core: &mut Core<Riscv64>, value: u64) {
     let old = core.arch.sstatus;
     core.arch.sstatus = Sstatus(value & Sstatus::WRITABLE);
     core.float_ready = core.arch.sstatus.float_is_dirty();

@@ -107,6 +107,14 @@ impl Arch for Riscv64 {
         self.sstatus.word()
     }
 
+    fn trap_registers(&self) -> [&u64; 4] {
+        [&self.sscratch, &self.sepc, &self.scause, &self.stval]
+    }
+
+    fn select_view(core: &mut Core<Self>) {
+        csr::select_view(core);
+    }
+
     fn take_interrupt(core: &mut Core<Self>) {
         trap::take_interrupt(core);
     }
@@ -141,6 +149,14 @@ impl Core<Riscv64> {
         self.x[10] = 0;
         self.x[11] = device_tree;
         csr::select_view(self);
+    }
+
+    /// Sets the mode, what can be written of `sstatus`, and [`Arch::trap_registers`].
+    #[cfg(feature = "bare")]
+    pub(crate) fn set_supervisor(&mut self, privileged: bool, status: u64, trap: [u64; 4]) {
+        self.arch.mode = if privileged { Mode::Supervisor } else { Mode::User };
+        [self.arch.sscratch, self.arch.sepc, self.arch.scause, self.arch.stval] = trap;
+        csr::write_sstatus(self, status);
     }
 
     /// Derives what caches depend on from registers that were set from outside.
