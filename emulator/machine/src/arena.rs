@@ -50,15 +50,21 @@ impl Arena {
         unsafe { chunk.pages.add((slot - chunk.first) * PAGE_SIZE) }
     }
 
-    /// Takes all slots but the first `len` back; nobody uses them any more. What is handed out next
-    /// is fresh: a page inside a frozen memory would have to be copied from there, zeros as it is.
+    /// Leaves the rest of a chunk alone: in a frozen memory a page of zeros is copied as any other, while one
+    /// that memory grows by costs a quarter less.
+    pub(crate) const fn leave_room(&mut self) {
+        self.room = self.used;
+    }
+
+    /// Takes all slots but the first `len` back; nobody uses them any more. What is handed out next is
+    /// [fresh](Self::leave_room).
     pub(crate) fn truncate(&mut self, len: usize) {
         for slot in len..self.used {
             // SAFETY: the slot is one whole page, to which the caller leaves no reference.
             unsafe { self.slot(slot).write_bytes(0, PAGE_SIZE) };
         }
         self.used = self.used.min(len);
-        self.room = self.used;
+        self.leave_room();
         self.chunks.retain(|chunk| chunk.first < len);
     }
 }

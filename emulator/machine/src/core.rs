@@ -362,6 +362,7 @@ impl<A: Arch> Core<A> {
         self.code.set_settling(false);
         self.code.settle();
         self.recall(&used.recalled);
+        self.ram.settle();
     }
 
     /// Decodes the blocks of `used` that are interpreted.

@@ -333,6 +333,11 @@ impl Ram {
         wipe(kept, |kept| *kept = Kept { page: 0, slot: 0 });
     }
 
+    /// Pages that are touched from now on lie behind the frozen memory.
+    pub(crate) fn settle(&mut self) {
+        self.arena.leave_room();
+    }
+
     /// Leaves no page with a slot; returns those that shall have one.
     fn take_slots(&mut self) -> Vec<Kept> {
         let mut kept = Vec::with_capacity(self.owners.len());
