@@ -45,9 +45,10 @@ const _: () = assert!(
 /// Entries that a start uses at first: what it writes there are pages of host memory that a short
 /// program does without.
 const FEW_ENTRIES: usize = 4096;
-/// How many times as many are used once so many jumps were remembered among fewer.
+/// How many times as many are used once so many jumps for each entry were remembered among fewer: what is known
+/// is moved then, and all pages of the new entries are written.
 const GROWTH: usize = 4;
-const FEW_JUMPS: u32 = 8192;
+const JUMPS_PER_ENTRY: u32 = 2;
 
 const NO_JUMP: Jump = Jump { key: 0, space: NO_SPACE, target: 0 };
 const NOWHERE: Landing = Landing { block: UNRESOLVED, steps: std::ptr::null() };
@@ -123,7 +124,7 @@ impl Jumps {
     const fn set_used(&mut self, entries: usize) {
         self.used = entries;
         self.mask = jump_mask(entries);
-        self.left = FEW_JUMPS;
+        self.left = entries as u32 * JUMPS_PER_ENTRY;
     }
 
     /// Forgets all; few entries are used again.
@@ -176,7 +177,7 @@ mod tests {
             far.iter().filter(|pc| is_known(jumps, **pc)).count()
         };
         assert_eq!(known(&mut jumps), 1);
-        (0..FEW_JUMPS).for_each(|_| learn(&mut jumps, 0x5000));
+        (0..FEW_ENTRIES as u32 * JUMPS_PER_ENTRY).for_each(|_| learn(&mut jumps, 0x5000));
         assert_eq!(known(&mut jumps), 2);
         jumps.clear();
         assert_eq!(known(&mut jumps), 1);
