@@ -20,7 +20,7 @@ const MAX_PROFILE: u64 = 1 << 30;
 /// Options that say what is translated.
 #[derive(Debug, Args)]
 pub(crate) struct TranslateOptions {
-    /// Translate so many bytes of the most executed guest code to WebAssembly, or nothing; auto is 172k of what is
+    /// Translate so many bytes of the most executed guest code to WebAssembly, or nothing; auto is 188k of what is
     /// executed often
     #[arg(long, value_name = "auto|off|SIZE", default_value = "auto", env = "LITHIFY_TRANSLATE")]
     translate: Choice,
@@ -37,7 +37,7 @@ pub(crate) struct TranslateOptions {
 }
 
 /// What `--translate auto` translates at most.
-const AUTO: Budget = Budget::small(172 << 10);
+const AUTO: Budget = Budget::small(188 << 10);
 
 /// `--translate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
