@@ -16,6 +16,7 @@ mod memory;
 mod near;
 mod registers;
 mod sides;
+mod stack;
 mod system;
 mod values;
 
@@ -34,6 +35,7 @@ use crate::transfer;
 use near::Near;
 use registers::Locals;
 use sides::Sides;
+use stack::LocalSet;
 use system::Views;
 use values::{Checks, Span, Values};
 
@@ -136,15 +138,6 @@ impl Path {
         let (values, checks) = (Values::new(), Checks::default());
         Self { known, dirty: Set::EMPTY, values, checks, tight: None }
     }
-}
-
-/// A `local.set`.
-#[derive(Debug, Clone, Copy)]
-struct LocalSet {
-    local: u32,
-    /// Where in the code it is.
-    start: usize,
-    end: usize,
 }
 
 /// Emits one function.
@@ -261,27 +254,6 @@ impl<'a> Emitter<'a> {
 
     fn w(&mut self) -> InstructionSink<'_> {
         InstructionSink::new(&mut self.code)
-    }
-
-    /// Pops the value of `local`.
-    fn pop(&mut self, local: u32) {
-        let start = self.code.len();
-        self.w().local_set(local);
-        self.last_set = Some(LocalSet { local, start, end: self.code.len() });
-    }
-
-    /// Pushes the value of `local`, where it stays if it was popped a moment ago.
-    fn push(&mut self, local: u32) {
-        let last = self.last_set.take();
-        match last.filter(|set| set.local == local && set.end == self.code.len()) {
-            Some(set) => {
-                self.code.truncate(set.start);
-                self.w().local_tee(local);
-            }
-            None => {
-                self.w().local_get(local);
-            }
-        }
     }
 
     fn new_local(&mut self, of: ValType) -> u32 {
