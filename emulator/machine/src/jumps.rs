@@ -61,8 +61,6 @@ pub(crate) struct Jumps {
     landings: Box<[Landing]>,
     /// Which entries are used. Translated code reads it.
     mask: u32,
-    /// The number of those.
-    used: usize,
     /// Jumps that are to be remembered before more entries are used.
     left: u32,
 }
@@ -71,7 +69,7 @@ impl Jumps {
     pub(crate) fn new() -> Self {
         let entries = vec![NO_JUMP; JUMP_ENTRIES].into();
         let landings = vec![NOWHERE; JUMP_ENTRIES].into();
-        let mut jumps = Self { entries, landings, mask: 0, used: 0, left: 0 };
+        let mut jumps = Self { entries, landings, mask: 0, left: 0 };
         jumps.set_used(FEW_ENTRIES);
         jumps
     }
@@ -100,7 +98,7 @@ impl Jumps {
     /// Uses more entries if this start turns out to be a longer one.
     fn count(&mut self) {
         self.left = self.left.saturating_sub(1);
-        if self.left == 0 && self.used < JUMP_ENTRIES {
+        if self.left == 0 && self.used() < JUMP_ENTRIES {
             self.grow();
         }
     }
@@ -109,7 +107,7 @@ impl Jumps {
     /// either stays or goes where nothing was.
     #[cold]
     fn grow(&mut self) {
-        let few = self.used;
+        let few = self.used();
         self.set_used(few * GROWTH);
         for at in 0..few {
             let Jump { key, space, .. } = self.entries[at];
@@ -121,8 +119,12 @@ impl Jumps {
         }
     }
 
+    /// The number of entries that are used.
+    const fn used(&self) -> usize {
+        self.mask as usize / JUMP_ENTRY_SIZE + 1
+    }
+
     const fn set_used(&mut self, entries: usize) {
-        self.used = entries;
         self.mask = jump_mask(entries);
         self.left = entries as u32 * JUMPS_PER_ENTRY;
     }
@@ -194,7 +196,7 @@ mod tests {
         };
         let before = known(&jumps);
         assert!(before.len() > FEW_ENTRIES / 4, "{}", before.len());
-        while jumps.used < JUMP_ENTRIES {
+        while jumps.used() < JUMP_ENTRIES {
             jumps.grow();
             assert_eq!(known(&jumps), before);
         }
