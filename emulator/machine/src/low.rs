@@ -5,47 +5,15 @@
 //! KiB, which nothing that the machine does comes near.
 #![allow(unsafe_code, reason = "no allocator gives these addresses")]
 
-use std::fmt;
-use std::ops::{Deref, DerefMut};
-
 /// The one value of an instance that lies there; elsewhere than in wasm, any number of boxes.
-pub(crate) struct Low<T>(place::Place<T>);
-
-impl<T> Low<T> {
-    /// # Panics
-    /// In wasm, if there is one already.
-    pub(crate) fn new(value: T) -> Self {
-        Self(place::Place::new(value))
-    }
-}
-
-impl<T> Deref for Low<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T> DerefMut for Low<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.0
-    }
-}
-
-impl<T: fmt::Debug> fmt::Debug for Low<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
 #[cfg(not(target_arch = "wasm32"))]
-mod place {
-    pub(super) type Place<T> = Box<T>;
-}
+pub(crate) type Low<T> = Box<T>;
 
 #[cfg(target_arch = "wasm32")]
-mod place {
+pub(crate) use wasm::Low;
+
+#[cfg(target_arch = "wasm32")]
+mod wasm {
     use std::marker::PhantomData;
     use std::ops::{Deref, DerefMut};
     use std::ptr;
@@ -57,15 +25,19 @@ mod place {
 
     static TAKEN: AtomicBool = AtomicBool::new(false);
 
-    pub(super) struct Place<T>(PhantomData<T>);
+    /// The one value of an instance that lies there.
+    #[derive(Debug)]
+    pub(crate) struct Low<T>(PhantomData<T>);
 
-    impl<T> Place<T> {
+    impl<T> Low<T> {
         const AT: *mut T = {
             assert!(START.is_multiple_of(align_of::<T>()) && START + size_of::<T>() <= END);
             ptr::without_provenance_mut(START)
         };
 
-        pub(super) fn new(value: T) -> Self {
+        /// # Panics
+        /// If there is one already.
+        pub(crate) fn new(value: T) -> Self {
             assert!(!TAKEN.swap(true, Ordering::Relaxed), "one at a time");
             // SAFETY: aligned, inside linear memory, and nobody else's as long as this is `TAKEN`.
             unsafe { Self::AT.write(value) };
@@ -73,7 +45,7 @@ mod place {
         }
     }
 
-    impl<T> Deref for Place<T> {
+    impl<T> Deref for Low<T> {
         type Target = T;
 
         fn deref(&self) -> &T {
@@ -82,14 +54,14 @@ mod place {
         }
     }
 
-    impl<T> DerefMut for Place<T> {
+    impl<T> DerefMut for Low<T> {
         fn deref_mut(&mut self) -> &mut T {
             // SAFETY: as above.
             unsafe { &mut *Self::AT }
         }
     }
 
-    impl<T> Drop for Place<T> {
+    impl<T> Drop for Low<T> {
         fn drop(&mut self) {
             // SAFETY: `new` has put it there, and it is not used again.
             unsafe { Self::AT.drop_in_place() };
