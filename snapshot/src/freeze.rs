@@ -226,10 +226,7 @@ pub fn freeze(
             emulator.translate(selection, place).map_err(unfit)
         })
         .transpose()?;
-    let mut footprint = if is_copied { rehearse(rehearsed, linked.as_ref()) } else { Vec::new() };
-    if !footprint.is_empty() {
-        footprint.extend(linked.iter().flat_map(|linked| &linked.pieces));
-    }
+    let footprint = if is_copied { rehearse(rehearsed, linked.as_ref()) } else { Vec::new() };
     let translation = linked.map(|linked| linked.translation);
     let mut booted = Emulator { store: &mut store, instance };
     let kinds = booted.kinds(&kernel).map_err(unfit)?;

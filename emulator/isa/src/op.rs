@@ -141,6 +141,13 @@ impl OpCode {
         store || atomic || matches!(self, Self::StoreF32 | Self::StoreF64)
     }
 
+    /// Whether this loads from memory or stores to it.
+    #[must_use]
+    pub fn accesses_memory(self) -> bool {
+        let accesses = Self::LoadI8 <= self && self <= Self::StoreF64;
+        accesses || (Self::LrW <= self && self <= Self::AmoMaxuD)
+    }
+
     /// Whether this is a conditional branch.
     #[must_use]
     pub fn is_branch(self) -> bool {

@@ -86,7 +86,7 @@ impl Step {
         Self { code, rd: 0, rs1: 0, rs2: 0, rs3: 0, pc, imm, extra: Cell::new(extra) }
     }
 
-    /// [`Code::Translated`]: the function and its entry. [`Code::Count`]: the counter.
+    /// [`Code::Translated`]: the function and its entry. [`Code::Note`]: its number.
     #[inline(always)]
     pub(crate) fn operands(&self) -> (u32, u32) {
         (self.imm.cast_unsigned(), self.extra.get())
@@ -231,7 +231,7 @@ impl CodeCache {
             _ => 0,
         };
         self.jumps.put(pc, space, target, Landing { block, steps });
-        if self.translations.is_rehearsed() && space == self.spaces.privileged() {
+        if self.translations.rehearsal().is_some() && space == self.spaces.privileged() {
             self.rehearsed_jumps.insert(pc);
         }
         // A block may be one instruction that goes on on the next page.
@@ -285,6 +285,23 @@ impl CodeCache {
         self.flush()
     }
 
+    /// A step is executed that has nothing to do but to say so.
+    #[inline(never)]
+    pub(crate) fn heed(&mut self, note: u32) {
+        match (&mut self.counters, self.translations.rehearsal()) {
+            (Some(counters), _) => counters.count(note),
+            (None, Some(rehearsal)) => rehearsal.heed(note),
+            (None, None) => {}
+        }
+    }
+
+    /// An access to memory is about to be done that translated code leaves to the interpreter.
+    pub(crate) fn note_miss(&mut self) {
+        if let Some(rehearsal) = self.translations.rehearsal() {
+            rehearsal.miss();
+        }
+    }
+
     /// The counts so far.
     pub(crate) fn counters(&mut self) -> Option<&mut Counters> {
         self.counters.as_deref_mut()
@@ -301,7 +318,8 @@ impl CodeCache {
         let page = by_address.page_or_insert(page, address, || {
             Page::new(page, bytes, translations, counters.as_deref_mut())
         });
-        PageCode::new(page, translations, counters.as_deref_mut())
+        let address = address - address % PAGE_SIZE as u64;
+        PageCode::new(page, address, translations, counters.as_deref_mut())
     }
 
     /// Keeps the jumps of privileged code and of user code apart.
@@ -416,9 +434,13 @@ impl CodeCache {
         self.step_count > MAX_STEPS
     }
 
-    /// Addresses of all blocks, in the order of their insertion.
-    pub(crate) fn addresses(&self) -> Vec<u64> {
-        self.by_address.addresses()
+    /// Guest-physical addresses of the blocks that a start like the one so far needs, in the order of first
+    /// execution.
+    pub(crate) fn used(&mut self) -> Vec<u64> {
+        match self.translations.rehearsal() {
+            Some(rehearsal) => rehearsal.used().to_vec(),
+            None => self.by_address.addresses(),
+        }
     }
 
     /// As [`flush`](Self::flush), and gives back the memory.

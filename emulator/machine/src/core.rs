@@ -1,19 +1,17 @@
 //! The CPU core: registers, caches and the outer loop around the interpreter.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use lithify_isa::translation::{Layout, OTHER_VIEW};
 
 use crate::arch::{Access, Arch, Trap};
 use crate::arena::PAGE_SIZE;
-use crate::blocks::AddressMap;
 use crate::bus::GuestMemory;
 use crate::code::{BlockId, CodeCache, STRADDLE};
-use crate::decode::{decode_page, is_left, is_whole};
+use crate::decode::{decode_page, is_whole};
 use crate::float::Flags;
 use crate::footprint::Footprint;
-use crate::pages::{Call, Translations, contains};
+use crate::pages::{Call, Translations};
 use crate::ram::Ram;
 use crate::time::Timekeeper;
 use crate::tlb::Tlb;
@@ -358,45 +356,15 @@ impl<A: Arch> Core<A> {
         self.release_code();
         self.ram.compact(&used.pages);
         self.code.set_settling(true);
-        self.decode_used(used);
+        for &address in &used.blocks {
+            // The program counter matters only where an instruction goes on on another page; the copy did
+            // not keep such a block, either. Where nothing can be decoded a start finds out, too.
+            let _ = self.decode(address, address);
+        }
         self.code.set_settling(false);
         self.code.settle();
         self.recall(&used.recalled);
         self.ram.settle();
-    }
-
-    /// Decodes the blocks of `used` that are interpreted.
-    fn decode_used(&mut self, used: &Footprint) {
-        let mut translated = AddressMap::default();
-        let (mut inside, mut decoded) = (BTreeSet::new(), Vec::new());
-        for &address in &used.blocks {
-            let Some(page) = self.ram.page_index(address) else { continue };
-            let bytes = self.ram.bytes(page);
-            let pieces = translated.entry(page).or_insert_with(|| used.translated.on_page(bytes));
-            let at = address as usize % PAGE_SIZE;
-            let is_inside = pieces.iter().any(|piece| contains(*piece, at));
-            // Translated code is executed as such, but for the ways into it and what it leaves.
-            if !is_inside
-                || is_left::<A>(bytes, at)
-                || self.code.of_page(page, address, self.ram.bytes(page)).starts_block(at)
-            {
-                // The program counter matters only where an instruction goes on on another page;
-                // the copy did not keep such a block, either.
-                decoded.extend(self.decode(address, address).map(|block| (address, block)));
-            } else {
-                inside.insert(address);
-            }
-        }
-        // Where these lead that is no way into translated code, it is interpreted. What follows there is
-        // not worth its bytes.
-        for (address, block) in decoded {
-            let mut targets: Vec<_> =
-                self.code.links(address, block).map(|(_, target)| target).collect();
-            targets.retain(|target| inside.remove(target));
-            for target in targets {
-                let _ = self.decode(target, target);
-            }
-        }
     }
 
     /// Empties the block cache when it has grown over its limit. Called between slices, when no

@@ -18,11 +18,6 @@ pub(crate) fn is_whole<A: Arch>(bytes: &[u8; PAGE_SIZE], at: usize) -> bool {
     decode::<A>(bytes, at).is_some()
 }
 
-/// Whether translated code leaves the instruction at byte `at` to the interpreter, whatever it does.
-pub(crate) fn is_left<A: Arch>(bytes: &[u8; PAGE_SIZE], at: usize) -> bool {
-    decode::<A>(bytes, at).is_some_and(|(op, _)| op.code == OpCode::System)
-}
-
 /// Decodes from byte `start` of a page, where a [whole](is_whole) instruction is, until execution
 /// must leave the block.
 pub(crate) fn decode_page<A: Arch>(
@@ -41,7 +36,7 @@ pub(crate) fn decode_page<A: Arch>(
 fn decode_steps<A: Arch>(
     bytes: &[u8; PAGE_SIZE],
     start: usize,
-    page: &PageCode<'_>,
+    page: &mut PageCode<'_>,
     steps: &mut Vec<Step>,
 ) {
     let (mut at, mut len, mut branches) = (start, 0, 0);
@@ -54,8 +49,8 @@ fn decode_steps<A: Arch>(
             break;
         }
         let Some((op, length)) = decode::<A>(bytes, at) else { break };
-        if len > 0 && piece.is_some() && op.code == OpCode::System {
-            break;
+        if piece.is_some() {
+            steps.extend(page.step_before(op.code, at));
         }
         at += length;
         if let Some(target) = jump_ahead(&op) {

@@ -238,8 +238,8 @@ macro_rules! codes {
             $($fused,)*
             /// Enters translated code; the block's instructions follow.
             Translated,
-            /// Counts an execution of the block, whose instructions follow.
-            Count,
+            /// Says that it is executed; the block's instructions follow.
+            Note,
         }
 
         impl Code {
@@ -293,7 +293,9 @@ pub(crate) fn fuse(steps: &mut [Step]) {
         let fits = |parts: &[Code]| {
             steps[at..].iter().map(|step| step.code).take(parts.len()).eq(parts.iter().copied())
         };
-        let found = BY_FIRST[first.code as usize].iter().find(|(_, parts)| fits(parts));
+        // A note between two ops begins none.
+        let sequences = BY_FIRST.get(first.code as usize);
+        let found = sequences.into_iter().flatten().find(|(_, parts)| fits(parts));
         let (code, len) = found.map_or((first.code, 1), |(fused, parts)| (*fused, parts.len()));
         steps[at].code = code;
         at += len;

@@ -46,6 +46,7 @@ mod pattern;
 mod profile;
 mod ram;
 mod recall;
+mod rehearsal;
 mod spaces;
 mod time;
 mod tlb;

@@ -3,14 +3,15 @@
 
 use std::ops::Range;
 
+use lithify_isa::OpCode;
 use lithify_isa::translation::table::{EntryRecord, PageRecord};
 use lithify_isa::translation::{PAGE_SIZE, page_hash};
 
 use crate::blocks::AddressMap;
 use crate::code::Step;
-use crate::footprint::Translated;
 use crate::fuse::Code;
 use crate::profile::Counters;
+use crate::rehearsal::{Next, Rehearsal};
 
 /// Calls the function `function` of the module's table with the CPU, the current TLB set, the
 /// virtual address of the page and the number of the entry; returns where execution goes on.
@@ -31,8 +32,8 @@ const RETRY: u8 = 32;
 pub(crate) struct Translations {
     pages: Vec<PageRecord>,
     entries: Vec<EntryRecord>,
-    /// In a rehearsal: what is translated. It is interpreted there, but left where the functions are left.
-    rehearsed: Option<Translated>,
+    /// In a rehearsal what is translated is interpreted.
+    rehearsal: Option<Rehearsal>,
     /// What a start uses is being decoded.
     is_settling: bool,
     /// Looks without a hit since the last hit, by RAM page.
@@ -57,15 +58,15 @@ impl Translations {
         Some(Self {
             pages,
             entries,
-            rehearsed: None,
+            rehearsal: None,
             is_settling: false,
             misses: AddressMap::default(),
         })
     }
 
-    /// The same for a rehearsal, with the pieces of code that are translated.
-    pub(crate) fn rehearsed(self, translated: Translated) -> Self {
-        Self { rehearsed: Some(translated), ..self }
+    /// The same for a rehearsal.
+    pub(crate) fn rehearsed(self, rehearsal: Rehearsal) -> Self {
+        Self { rehearsal: Some(rehearsal), ..self }
     }
 
     /// A start's code is decoded from now on, or no longer.
@@ -73,8 +74,8 @@ impl Translations {
         self.is_settling = is_settling && !self.pages.is_empty();
     }
 
-    pub(crate) fn is_rehearsed(&self) -> bool {
-        self.rehearsed.is_some()
+    pub(crate) fn rehearsal(&mut self) -> Option<&mut Rehearsal> {
+        self.rehearsal.as_mut()
     }
 
     /// The entries into the content of RAM page `page`.
@@ -116,8 +117,8 @@ impl Page {
         counters: Option<&mut Counters>,
     ) -> Self {
         let entries = translations.find(page, bytes);
-        let rehearsed = translations.rehearsed.as_ref();
-        let pieces = rehearsed.map_or(&[][..], |translated| translated.on_page(bytes)).into();
+        let rehearsal = translations.rehearsal.as_ref();
+        let pieces = rehearsal.map_or(&[][..], |rehearsal| rehearsal.on_page(bytes)).into();
         let content = counters.map_or(0, |counters| counters.content(bytes));
         Self { entries, pieces, content }
     }
@@ -138,22 +139,33 @@ impl Page {
 pub(crate) struct PageCode<'a> {
     entries: &'a [EntryRecord],
     pieces: &'a [Piece],
-    is_rehearsed: bool,
-    is_cold: bool,
+    /// Guest-physical.
+    address: u64,
+    rehearsal: Option<&'a mut Rehearsal>,
+    is_settling: bool,
     content: u32,
     counters: Option<&'a mut Counters>,
 }
 
 impl<'a> PageCode<'a> {
+    /// `page`, which is at guest-physical `address`.
     pub(crate) fn new(
         page: &'a Page,
-        translations: &'a Translations,
+        address: u64,
+        translations: &'a mut Translations,
         counters: Option<&'a mut Counters>,
     ) -> Self {
-        let entries = &translations.entries[page.entries.clone()];
-        let (pieces, is_rehearsed) = (&page.pieces[..], translations.is_rehearsed());
-        let is_cold = is_rehearsed || translations.is_settling;
-        Self { entries, pieces, is_rehearsed, is_cold, content: page.content, counters }
+        let Page { entries, pieces, content } = page;
+        let Translations { entries: all, rehearsal, is_settling, .. } = translations;
+        Self {
+            entries: &all[entries.clone()],
+            pieces,
+            address,
+            rehearsal: rehearsal.as_mut(),
+            is_settling: *is_settling,
+            content: *content,
+            counters,
+        }
     }
 
     /// Whether executions of blocks are counted.
@@ -164,7 +176,7 @@ impl<'a> PageCode<'a> {
     /// Whether what is decoded now is part of a start of a machine with translated code: not worth a second
     /// copy of what follows a branch.
     pub(crate) fn is_cold(&self) -> bool {
-        self.is_cold
+        self.rehearsal.is_some() || self.is_settling
     }
 
     /// Whether a block must start at byte `at`.
@@ -188,15 +200,33 @@ impl<'a> PageCode<'a> {
         match self.counters.as_mut() {
             Some(counters) => {
                 let counter = counters.block(self.content, pc)?;
-                Some(Step::special(Code::Count, pc, counter, 0))
+                Some(Step::special(Code::Note, pc, counter, 0))
             }
-            None if self.is_rehearsed => None,
+            None if self.rehearsal.is_some() => {
+                let next = match (self.starts_block(at), self.piece(at)) {
+                    (true, _) => Next::Entry,
+                    (false, Some(_)) => Next::Translated,
+                    (false, None) => Next::Interpreted,
+                };
+                self.note(next, at)
+            }
             None => {
                 let entry = self.find(at)?;
                 let number = u32::from(entry.entry);
                 Some(Step::special(Code::Translated, pc, entry.function, number))
             }
         }
+    }
+
+    /// What the op at byte `at`, which is translated in a rehearsal, does before it.
+    pub(crate) fn step_before(&mut self, op: OpCode, at: usize) -> Option<Step> {
+        op.accesses_memory().then(|| self.note(Next::Access, at)).flatten()
+    }
+
+    /// A step that says what is at byte `at`, in a rehearsal.
+    fn note(&mut self, next: Next, at: usize) -> Option<Step> {
+        let number = self.rehearsal.as_mut()?.note(next, self.address + at as u64);
+        Some(Step::special(Code::Note, at as u16, number, 0))
     }
 }
 
@@ -219,7 +249,7 @@ mod tests {
         Translations {
             pages: records,
             entries: (0..pages.len()).map(|number| entry(number as u16)).collect(),
-            rehearsed: None,
+            rehearsal: None,
             is_settling: false,
             misses: AddressMap::default(),
         }

@@ -73,6 +73,7 @@ impl<A: Arch> Core<A> {
     #[cold]
     #[inline(never)]
     fn load_slow(&mut self, va: u64, size: u64) -> Result<u64, Trap> {
+        self.code.note_miss();
         if va & OFFSET_MASK > PAGE_SIZE as u64 - size {
             return self.load_across_pages(va, size);
         }
@@ -119,6 +120,7 @@ impl<A: Arch> Core<A> {
     #[cold]
     #[inline(never)]
     fn store_slow(&mut self, va: u64, size: u64, value: u64) -> Result<(), Odd> {
+        self.code.note_miss();
         if va & OFFSET_MASK > PAGE_SIZE as u64 - size {
             return self.store_across_pages(va, size, value);
         }
@@ -205,6 +207,7 @@ impl<A: Arch> Core<A> {
         if let Some(host) = self.tlb.write::<SIZE>(va) {
             return Ok((host, false));
         }
+        self.code.note_miss();
         let address = A::translate(self, va, Access::Store)?;
         let Target::Ram(host, index) = self.target(address) else {
             return Err(A::access_fault(va, Access::Store));
@@ -228,6 +231,7 @@ impl<A: Arch> Core<A> {
 
     /// Host address of readable RAM at `va`.
     fn readable_target(&mut self, va: u64) -> Result<*const u8, Trap> {
+        self.code.note_miss();
         let address = A::translate(self, va, Access::Load)?;
         let Target::Ram(host, index) = self.target(address) else {
             return Err(A::access_fault(va, Access::Load));

@@ -357,7 +357,7 @@ impl<A: Arch> Core<A> {
                             }
                         }
                     }
-                    Code::Count => self.count(op),
+                    Code::Note => self.code.heed(op.operands().0),
                 }
             };
         }
@@ -407,13 +407,6 @@ impl<A: Arch> Core<A> {
             return Some(unsafe { behind(op) });
         }
         Some(self.code.jump(self.pc)?.steps)
-    }
-
-    #[inline(never)]
-    fn count(&mut self, op: &Step) {
-        if let Some(counters) = self.code.counters() {
-            counters.count(op.operands().0);
-        }
     }
 
     /// Follows a direct jump or branch that has no link yet, or ends the run.
