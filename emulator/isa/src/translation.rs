@@ -347,27 +347,52 @@ pub mod table {
     }
 }
 
-/// Two independent 64-bit hashes of a page's content. Not for secrets: who makes two pages of equal
-/// hash executes one's translation in place of the other's, with the rights of the page's own user.
+/// A 128-bit hash of a page's content. Not for secrets: who makes two pages of equal hash executes one's
+/// translation in place of the other's, with the rights of the page's own user.
 #[must_use]
 pub fn page_hash(page: &[u8; PAGE_SIZE]) -> [u64; 2] {
-    const FIRST: u64 = 0x9e37_79b9_7f4a_7c15;
-    const SECOND: u64 = 0xd6e8_feb8_6659_fd93;
-    let (mut a, mut b) = (FIRST, SECOND);
+    // Odd multipliers, and as many lanes as hide a multiplication's latency.
+    const FACTORS: [u64; 4] = [
+        0x9e37_79b9_7f4a_7c15,
+        0xd6e8_feb8_6659_fd93,
+        0xbf58_476d_1ce4_e5b9,
+        0x94d0_49bb_1331_11eb,
+    ];
+    let mut lanes = FACTORS;
     let (words, _) = page.as_chunks::<8>();
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        a = (a ^ word).wrapping_mul(FIRST);
-        a ^= a >> 29;
-        b = (b.rotate_left(23) ^ word).wrapping_mul(SECOND);
-        b ^= b >> 32;
+    for words in words.as_chunks::<4>().0 {
+        for ((lane, word), factor) in lanes.iter_mut().zip(words).zip(FACTORS) {
+            *lane = (*lane ^ u64::from_le_bytes(*word)).wrapping_mul(factor);
+            *lane ^= *lane >> 32;
+        }
     }
-    [a ^ a >> 32, b ^ b >> 29]
+    // Each half depends on all lanes, in another order.
+    let fold = |order: [usize; 4], factor: u64| {
+        order.into_iter().fold(factor, |sum: u64, lane| {
+            let mixed = (sum.rotate_left(23) ^ lanes[lane]).wrapping_mul(factor);
+            mixed ^ mixed >> 29
+        })
+    };
+    [fold([0, 1, 2, 3], FACTORS[2]), fold([2, 0, 3, 1], FACTORS[1])]
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::table::{EntryRecord, PageRecord, encode, parse};
+    use super::{PAGE_SIZE, page_hash};
+
+    #[test]
+    fn every_bit_of_a_page_changes_both_halves_of_its_hash() {
+        let zeros = page_hash(&[0; PAGE_SIZE]);
+        let mut seen = BTreeSet::from(zeros);
+        for bit in 0..8 * PAGE_SIZE {
+            let mut page = [0; PAGE_SIZE];
+            page[bit / 8] = 1 << (bit % 8);
+            assert!(page_hash(&page).into_iter().all(|half| seen.insert(half)), "bit {bit}");
+        }
+    }
 
     #[test]
     fn tables_are_read_back_and_damage_is_refused() {

@@ -15,7 +15,7 @@ use crate::pages::{PageCode, contains};
 
 /// Whether the instruction at byte `at` ends on the page.
 pub(crate) fn is_whole<A: Arch>(bytes: &[u8; PAGE_SIZE], at: usize) -> bool {
-    decode::<A>(bytes, at).is_some()
+    at + usize::from(A::length(u16::from_le_bytes([bytes[at], bytes[at + 1]]))) <= PAGE_SIZE
 }
 
 /// Decodes from byte `start` of a page, where a [whole](is_whole) instruction is, until execution

@@ -1,5 +1,6 @@
 //! From instruction bits to an op.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use super::encoding::Encoding;
@@ -20,20 +21,23 @@ pub const fn length(first_half: u16) -> u16 {
     if first_half & 3 == 3 { 4 } else { 2 }
 }
 
-/// Bits that every encoding of a length fixes: the major opcode, or quadrant and funct3.
+/// Which of the lists to look in: by major opcode or quadrant, and funct3.
 const fn bucket(instruction: u32) -> usize {
     if instruction & 3 == 3 {
-        (instruction >> 2 & 0x1f) as usize
+        ((instruction >> 2 & 0x1f) << 3 | instruction >> 12 & 7) as usize
     } else {
-        32 | (instruction >> 13 & 7) as usize | ((instruction & 3) << 3) as usize
+        (0x100 | (instruction & 3) << 3 | instruction >> 13 & 7) as usize
     }
 }
 
-/// The lists by [`bucket`], the encoding with more fixed bits first.
-static BUCKETS: LazyLock<[Vec<&'static Encoding>; 64]> = LazyLock::new(|| {
-    let mut buckets = [const { Vec::new() }; 64];
+/// The encodings by the [`bucket`] of what they match, the one with more fixed bits first.
+static BUCKETS: LazyLock<[Vec<&'static Encoding>; 0x118]> = LazyLock::new(|| {
+    let mut buckets = [const { Vec::new() }; 0x118];
     for encoding in all_encodings() {
-        buckets[bucket(encoding.bits)].push(encoding);
+        let instructions = (0..8).map(|funct3| encoding.bits | funct3 << 12 & !encoding.mask);
+        // The bits that are funct3 in a long instruction do not choose among short ones.
+        let found: BTreeSet<_> = instructions.map(bucket).collect();
+        found.into_iter().for_each(|bucket| buckets[bucket].push(encoding));
     }
     for bucket in &mut buckets {
         bucket.sort_by_key(|encoding| std::cmp::Reverse(encoding.mask.count_ones()));
