@@ -35,9 +35,7 @@ impl Machine {
             (is_kept(ram, page), ram.has_code(page))
         });
         let mut blocks = core.code.used();
-        blocks.retain(|address| {
-            ram.page_index(*address).is_some_and(|index| is_kept(ram, index))
-        });
+        blocks.retain(|address| ram.page_index(*address).is_some_and(|index| is_kept(ram, index)));
         let recalled = core.recalled();
         Footprint { pages, blocks, recalled }
     }

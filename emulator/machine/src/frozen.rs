@@ -16,7 +16,8 @@ use crate::devices::GENERATION_ID_LEN;
 use crate::float::Flags;
 use crate::host;
 use crate::low::Low;
-use crate::machine::{Hosts, Machine, SLICE};
+use crate::machine::{Hosts, Machine};
+use crate::pace::Pace;
 use crate::ram::{FrozenRam, Ram};
 use crate::time::{FrozenTime, Timekeeper};
 
@@ -101,7 +102,7 @@ impl Frozen {
         let mut core = Low::new(Core::new(ram, board, Rc::clone(&time), self.hart.arch));
         self.hart.restore(&mut core);
         core.resume();
-        let mut machine = Machine { core, time, slice: SLICE };
+        let mut machine = Machine { core, time, pace: Pace::new() };
         machine.thaw(clock, generation);
         machine
     }
@@ -192,7 +193,9 @@ mod tests {
         (core.instret(), core.x[5], core.ram.bytes(0).to_vec())
     }
 
+    /// Slices of the same length, whatever the time is.
     fn run(machine: &mut Machine) {
+        machine.restrict(1000, 0);
         (0..10).for_each(|_| {
             machine.run_slice();
         });

@@ -41,6 +41,7 @@ mod interp;
 mod jumps;
 mod low;
 mod machine;
+mod pace;
 mod pages;
 mod pattern;
 mod profile;

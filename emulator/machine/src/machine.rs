@@ -13,14 +13,11 @@ use crate::devices::GENERATION_ID_LEN;
 use crate::footprint::Footprint;
 use crate::host;
 use crate::low::Low;
+use crate::pace::Pace;
 use crate::pages::{Call, Translations};
 use crate::profile::PageCounts;
 use crate::ram::Ram;
 use crate::time::Timekeeper;
-
-/// Instructions between two looks at time and devices, well under a millisecond of work: bounds
-/// how late a timer or input can be while the guest computes.
-pub(crate) const SLICE: u64 = 100_000;
 
 /// What a machine is made of and starts from.
 pub struct Setup<'a> {
@@ -91,8 +88,7 @@ pub struct Machine {
     /// Stays where it is: translated code names the place.
     pub(crate) core: Low<Core<Riscv64>>,
     pub(crate) time: Rc<Timekeeper>,
-    /// [`SLICE`], or less.
-    pub(crate) slice: u64,
+    pub(crate) pace: Pace,
 }
 
 impl Machine {
@@ -115,7 +111,7 @@ impl Machine {
         let mut core = Low::new(Core::new(ram, board, Rc::clone(&time), Riscv64::new()));
         let entry = boot::load(&mut core.ram, setup.memory_bytes, &mut kernel)?;
         core.reset(entry.pc, entry.device_tree);
-        Ok(Self { core, time, slice: SLICE })
+        Ok(Self { core, time, pace: Pace::new() })
     }
 
     /// Executes one slice.
@@ -135,9 +131,13 @@ impl Machine {
     /// Instructions until the next timer is due, or a slice.
     fn granted(&mut self, now: u64) -> u64 {
         let instret = self.core.instret();
+        if !self.time.is_virtual() {
+            return self.pace.begin(now, instret);
+        }
+        let slice = self.pace.steady();
         self.next_deadline(now)
-            .and_then(|deadline| self.time.instructions_until(deadline, instret))
-            .map_or(self.slice, |instructions| instructions.clamp(1, self.slice))
+            .map(|deadline| self.time.instructions_until(deadline, instret))
+            .map_or(slice, |instructions| instructions.clamp(1, slice))
     }
 
     /// Guest time of the next event that no input causes.
@@ -162,7 +162,7 @@ impl Machine {
     /// they are not 0. In virtual time a guest cannot notice it, but for the time that the run takes.
     pub fn restrict(&mut self, slice: u64, tlb: u32) {
         if slice != 0 {
-            self.slice = slice.min(SLICE);
+            self.pace.restrict(slice);
         }
         self.core.tlb.limit(tlb);
     }
@@ -190,6 +190,7 @@ impl Machine {
     /// [thawed](Self::thaw) again.
     pub fn suspend(&mut self) {
         self.time.suspend(self.core.instret());
+        self.pace = Pace::new();
         self.connect(None);
         self.serve_files(None);
     }

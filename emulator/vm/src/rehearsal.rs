@@ -28,7 +28,7 @@ const MAX_INSTRUCTIONS: u64 = 100_000_000;
 
 /// The made-up clock goes on by this at every look: a start takes some milliseconds in which the kernel's
 /// timer ticks.
-const TICK_NS: u64 = 20_000;
+const TICK_NS: u64 = 50_000;
 
 /// Rehearses a start of the booted machine, which is gone then; returns address and length of the encoded
 /// footprint, the address in the upper half. If something is translated, the [buffer](translation::table)
