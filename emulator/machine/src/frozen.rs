@@ -120,7 +120,7 @@ impl Frozen {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::absent::Absent;
     use crate::host::{BlockSource, BootFile, Clock, NoDisk};
@@ -167,12 +167,21 @@ mod tests {
     ];
 
     fn counting_machine() -> Machine {
+        looping_machine(COUNT)
+    }
+
+    pub(crate) fn thawed(frozen: &Frozen) -> Machine {
+        frozen.thaw(hosts(Box::new(NoDisk)), Box::new(Absent), [1; 16])
+    }
+
+    /// A machine whose kernel jumps to its byte 64, where this code is.
+    pub(crate) fn looping_machine(code: [u32; 4]) -> Machine {
         const CODE: usize = 64;
         let mut image = vec![0; 4096];
         image[..4].copy_from_slice(&0x0400_006f_u32.to_le_bytes()); // j 64
         image[16..24].copy_from_slice(&4096_u64.to_le_bytes());
         image[56..60].copy_from_slice(b"RSC\x05");
-        for (to, word) in image[CODE..].chunks_exact_mut(4).zip(COUNT) {
+        for (to, word) in image[CODE..].chunks_exact_mut(4).zip(code) {
             to.copy_from_slice(&word.to_le_bytes());
         }
         Machine::new(Setup {
@@ -211,7 +220,7 @@ mod tests {
         let after = state(&mut machine);
         assert!(after.1 > before.1);
         for _ in 0..2 {
-            let mut copy = frozen.thaw(hosts(Box::new(NoDisk)), Box::new(Absent), [1; 16]);
+            let mut copy = thawed(&frozen);
             assert_eq!(state(&mut copy), before);
             run(&mut copy);
             assert_eq!(state(&mut copy), after);
@@ -224,7 +233,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
-                    let mut copy = frozen.thaw(hosts(Box::new(NoDisk)), Box::new(Absent), [1; 16]);
+                    let mut copy = thawed(&frozen);
                     run(&mut copy);
                     assert!(copy.core.x[5] > 0);
                 });

@@ -4,7 +4,7 @@
 //! from entry to entry, and is left where it ends and at an access whose page the TLB does not know. Every
 //! block that is executed from there to the next entry is one that has to be decoded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lithify_isa::translation::page_hash;
 
@@ -61,7 +61,6 @@ struct Note {
     next: Next,
     /// Guest-physical.
     address: u64,
-    is_used: bool,
 }
 
 /// What the notes of executed steps have said.
@@ -73,12 +72,21 @@ pub(crate) struct Rehearsal {
     is_inside: bool,
     /// The note of the last access in translated code.
     access: usize,
+    /// In the order of first execution, each once.
     used: Vec<u64>,
+    seen: BTreeSet<u64>,
 }
 
 impl Rehearsal {
     fn new(translated: Translated) -> Self {
-        Self { translated, notes: Vec::new(), is_inside: false, access: 0, used: Vec::new() }
+        Self {
+            translated,
+            notes: Vec::new(),
+            is_inside: false,
+            access: 0,
+            used: Vec::new(),
+            seen: BTreeSet::new(),
+        }
     }
 
     /// Where there is translated code on a page that holds `bytes`.
@@ -88,7 +96,7 @@ impl Rehearsal {
 
     /// The number of a note that says that `next` is at guest-physical `address`.
     pub(crate) fn note(&mut self, next: Next, address: u64) -> u32 {
-        self.notes.push(Note { next, address, is_used: false });
+        self.notes.push(Note { next, address });
         self.notes.len() as u32 - 1
     }
 
@@ -112,9 +120,9 @@ impl Rehearsal {
     }
 
     fn is_used(&mut self, number: usize) {
-        if let Some(note) = self.notes.get_mut(number).filter(|note| !note.is_used) {
-            note.is_used = true;
-            self.used.push(note.address);
+        let address = self.notes[number].address;
+        if self.seen.insert(address) {
+            self.used.push(address);
         }
     }
 
@@ -139,18 +147,51 @@ impl Machine {
 
 #[cfg(test)]
 mod tests {
+    use lithify_isa::translation::table::{EntryRecord, PageRecord, encode};
+
     use super::*;
+    use crate::frozen::tests::{looping_machine, thawed};
+
+    /// The record of a piece of a page that holds `bytes`.
+    fn record(bytes: &[u8; PAGE_SIZE], (start, end): Piece) -> Vec<u8> {
+        let hash = page_hash(bytes).map(u64::to_le_bytes);
+        [hash.as_flattened(), &start.to_le_bytes(), &end.to_le_bytes()].concat()
+    }
 
     #[test]
     fn pieces_are_found_by_the_content_of_their_page() {
         let page = [9; PAGE_SIZE];
-        let mut record: Vec<u8> =
-            page_hash(&page).iter().flat_map(|half| half.to_le_bytes()).collect();
-        record.extend([0x10, 0x02, 0x20, 0x03]);
+        let record = record(&page, (0x210, 0x320));
         let translated = Translated::decode(&record).expect("one record");
         assert_eq!(translated.on_page(&page), [(0x210, 0x320)]);
         assert!(translated.on_page(&[8; PAGE_SIZE]).is_empty());
         assert_eq!(Translated::decode(&record[1..]), None);
+    }
+
+    #[test]
+    fn a_machine_says_where_it_would_interpret() {
+        const LOOP: [u32; 4] = [
+            0x0000_0317, // auipc x6, 0
+            0x4003_3383, // ld x7, 1024(x6)
+            0x0012_8293, // addi x5, x5, 1
+            0xff9f_f06f, // j -8
+        ];
+        let mut machine = looping_machine(LOOP);
+        let at = machine.core.pc;
+        let page = machine.core.ram.page_index(at).expect("in RAM");
+        let bytes = *machine.core.ram.bytes(page);
+        let hash = page_hash(&bytes);
+        let table = encode(
+            &[PageRecord { hash, first: 0, len: 1 }],
+            &[EntryRecord { offset: 64, entry: 0, function: 1 }],
+        );
+        let frozen = machine.freeze();
+        let mut copy = thawed(&frozen);
+        copy.rehearse(&table, &record(&bytes, (64, 80))).expect("neither is damaged");
+        copy.run_slice();
+        assert!(copy.core.x[5] > 1000);
+        // The way there, the entry, the load that finds an empty TLB. The loop has nothing else to decode.
+        assert_eq!(copy.footprint(&frozen).blocks, [at, at + 64, at + 68]);
     }
 
     #[test]
