@@ -1,18 +1,15 @@
 //! System instructions that compiled code executes: kernels do them around every lock, for each exception and
 //! wherever they make memory for others (volume II, section 12.1; volume I, sections 3.3, 6.1 and 7.6.3).
 
+use lithify_isa::riscv64::csr::{SCAUSE, SEPC, SSCRATCH, SSTATUS, STVAL, sstatus};
 use lithify_isa::{Op, OpCode, SINK};
 
-/// Fields of `sstatus` (section 12.1.1): whether interrupts are enabled.
-pub(crate) const SIE: i64 = 1 << 1;
-/// The float unit's state.
-pub(crate) const FS: i64 = 0b11 << 13;
-/// Whether user memory may be accessed.
-pub(crate) const SUM: i64 = 1 << 18;
-/// Whether what can be executed can be loaded.
-pub(crate) const MXR: i64 = 1 << 19;
-/// All that can be written: interrupts and the mode from before an exception, too.
-pub(crate) const WRITABLE: i64 = SIE | 1 << 5 | 1 << 8 | FS | SUM | MXR;
+/// Fields of `sstatus` as constants of 64-bit instructions.
+pub(crate) const SIE: i64 = sstatus::SIE.cast_signed();
+pub(crate) const FS: i64 = sstatus::FS.cast_signed();
+pub(crate) const SUM: i64 = sstatus::SUM.cast_signed();
+pub(crate) const MXR: i64 = sstatus::MXR.cast_signed();
+pub(crate) const WRITABLE: i64 = sstatus::WRITABLE.cast_signed();
 
 const SYSTEM: u32 = 0x73;
 /// `fence.i` without the fields that nothing reads.
@@ -21,12 +18,6 @@ const FENCE_I: u32 = 0x0000_100f;
 const CBO_ZERO: u32 = 0x0040_200f;
 const OPCODE_AND_FUNCT3: u32 = 0x707f;
 const RS1: u32 = 0x1f << 15;
-
-const SSTATUS: u32 = 0x100;
-const SSCRATCH: u32 = 0x140;
-const SEPC: u32 = 0x141;
-const SCAUSE: u32 = 0x142;
-const STVAL: u32 = 0x143;
 
 /// A system instruction that is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +85,7 @@ fn csr_access(word: u32) -> Option<Instruction> {
         _ => Change::Clear(source),
     };
     let trap = |register| Some(Instruction::Trap(register, change));
-    match word >> 20 {
+    match (word >> 20) as u16 {
         SSTATUS => Some(Instruction::Status(change)),
         SSCRATCH => trap(TrapRegister::Scratch),
         SEPC => trap(TrapRegister::ProgramCounter),

@@ -4,6 +4,7 @@
 //! The lists `rv_*` hold one line per instruction in the form of riscv-opcodes: mnemonic, fixed
 //! bits, operand format, op. [`lift`] finds the line and applies the format.
 
+pub mod csr;
 mod encoding;
 mod format;
 mod lift;

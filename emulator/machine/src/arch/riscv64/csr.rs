@@ -1,29 +1,15 @@
 //! Control and status registers (volume II, chapter 12; volume I, section 6.1 and chapter 8).
 
+use lithify_isa::riscv64::csr::{
+    CYCLE, FCSR, FFLAGS, FRM, INSTRET, SATP, SCAUSE, SCOUNTEREN, SENVCFG, SEPC, SIE, SIP, SSCRATCH,
+    SSTATUS, STIMECMP, STVAL, STVEC, TIME, sstatus,
+};
+
 use super::{Mode, Riscv64, trap};
 use crate::arch::Trap;
 use crate::core::{Core, Pause};
 use crate::float::Flags;
 use crate::tlb::View;
-
-const FFLAGS: u16 = 0x001;
-const FRM: u16 = 0x002;
-const FCSR: u16 = 0x003;
-const SSTATUS: u16 = 0x100;
-const SIE: u16 = 0x104;
-const STVEC: u16 = 0x105;
-const SCOUNTEREN: u16 = 0x106;
-const SENVCFG: u16 = 0x10a;
-const SSCRATCH: u16 = 0x140;
-const SEPC: u16 = 0x141;
-const SCAUSE: u16 = 0x142;
-const STVAL: u16 = 0x143;
-const SIP: u16 = 0x144;
-const STIMECMP: u16 = 0x14d;
-const SATP: u16 = 0x180;
-const CYCLE: u16 = 0xc00;
-const TIME: u16 = 0xc01;
-const INSTRET: u16 = 0xc02;
 
 /// CY, TM and IR: the counters that `scounteren` opens to user mode.
 pub(super) const SCOUNTEREN_MASK: u64 = 0b111;
@@ -53,21 +39,9 @@ const SATP_ASID_SHIFT: u32 = 44;
 pub(super) struct Sstatus(u64);
 
 impl Sstatus {
-    const SIE: u64 = 1 << 1;
-    const SPIE: u64 = 1 << 5;
-    const SPP: u64 = 1 << 8;
-    const FS: u64 = 0b11 << 13;
-    const SUM: u64 = 1 << 18;
-    const MXR: u64 = 1 << 19;
-    /// User mode is 64-bit, fixed.
-    const UXL_64: u64 = 0b10 << 32;
-    /// Some extension's state is dirty, read-only.
-    const SD: u64 = 1 << 63;
-    const WRITABLE: u64 = Self::SIE | Self::SPIE | Self::SPP | Self::FS | Self::SUM | Self::MXR;
-
     fn read(self) -> u64 {
-        let dirty = if self.0 & Self::FS == Self::FS { Self::SD } else { 0 };
-        self.0 | Self::UXL_64 | dirty
+        let dirty = if self.0 & sstatus::FS == sstatus::FS { sstatus::SD } else { 0 };
+        self.0 | sstatus::UXL_64 | dirty
     }
 
     /// Where translated code finds it.
@@ -76,49 +50,49 @@ impl Sstatus {
     }
 
     pub(super) fn interrupts_enabled(self) -> bool {
-        self.0 & Self::SIE != 0
+        self.0 & sstatus::SIE != 0
     }
 
     pub(super) fn user_memory(self) -> bool {
-        self.0 & Self::SUM != 0
+        self.0 & sstatus::SUM != 0
     }
 
     pub(super) fn executable_readable(self) -> bool {
-        self.0 & Self::MXR != 0
+        self.0 & sstatus::MXR != 0
     }
 
     pub(super) fn float_is_off(self) -> bool {
-        self.0 & Self::FS == 0
+        self.0 & sstatus::FS == 0
     }
 
     fn float_is_dirty(self) -> bool {
-        self.0 & Self::FS == Self::FS
+        self.0 & sstatus::FS == sstatus::FS
     }
 
     pub(super) fn set_float_dirty(&mut self) {
-        self.0 |= Self::FS;
+        self.0 |= sstatus::FS;
     }
 
     /// What trap entry does: stacks the mode and the interrupt enable.
     pub(super) fn push(&mut self, from: Mode) {
-        let enabled = self.0 & Self::SIE != 0;
-        self.0 &= !(Self::SIE | Self::SPIE | Self::SPP);
+        let enabled = self.0 & sstatus::SIE != 0;
+        self.0 &= !(sstatus::SIE | sstatus::SPIE | sstatus::SPP);
         if enabled {
-            self.0 |= Self::SPIE;
+            self.0 |= sstatus::SPIE;
         }
         if from == Mode::Supervisor {
-            self.0 |= Self::SPP;
+            self.0 |= sstatus::SPP;
         }
     }
 
     /// What `sret` does: unstacks them.
     pub(super) fn pop(&mut self) -> Mode {
-        let mode = if self.0 & Self::SPP != 0 { Mode::Supervisor } else { Mode::User };
-        let enabled = self.0 & Self::SPIE != 0;
-        self.0 &= !(Self::SIE | Self::SPP);
-        self.0 |= Self::SPIE;
+        let mode = if self.0 & sstatus::SPP != 0 { Mode::Supervisor } else { Mode::User };
+        let enabled = self.0 & sstatus::SPIE != 0;
+        self.0 &= !(sstatus::SIE | sstatus::SPP);
+        self.0 |= sstatus::SPIE;
         if enabled {
-            self.0 |= Self::SIE;
+            self.0 |= sstatus::SIE;
         }
         mode
     }
@@ -225,9 +199,9 @@ fn write_float(core: &mut Core<Riscv64>, fflags: u64, frm: u64) {
 
 pub(super) fn write_sstatus(core: &mut Core<Riscv64>, value: u64) {
     let old = core.arch.sstatus;
-    core.arch.sstatus = Sstatus(value & Sstatus::WRITABLE);
+    core.arch.sstatus = Sstatus(value & sstatus::WRITABLE);
     core.float_ready = core.arch.sstatus.float_is_dirty();
-    if (old.0 ^ value) & Sstatus::MXR != 0 {
+    if (old.0 ^ value) & sstatus::MXR != 0 {
         core.tlb.flush();
     }
     select_view(core);
@@ -283,7 +257,7 @@ pub(super) fn root_table(satp: u64) -> Option<u64> {
 #[cfg(test)]
 pub(super) fn assert_legal(core: &Core<Riscv64>) {
     let arch = &core.arch;
-    assert_eq!(arch.sstatus.0 & !Sstatus::WRITABLE, 0, "sstatus");
+    assert_eq!(arch.sstatus.0 & !sstatus::WRITABLE, 0, "sstatus");
     assert_eq!(arch.sie & !(SSI | STI | SEI), 0, "sie");
     assert_eq!(arch.stvec & 2, 0, "stvec");
     assert_eq!(arch.sepc & 1, 0, "sepc");
