@@ -33,8 +33,10 @@ impl Engine {
             .native_unwind_info(false)
             .wasm_backtrace_max_frames(None)
             .generate_address_map(false);
+        // Translated code says where it is seldom left, which goes behind its function: it decides where code is,
+        // not what it does.
         #[cfg(feature = "compiler")]
-        config.cranelift_opt_level(wasmtime::OptLevel::Speed);
+        config.cranelift_opt_level(wasmtime::OptLevel::Speed).wasm_branch_hinting(true);
         wasmtime::Engine::new(&config)
             .map(Self)
             .map_err(|error| RunnerError::Instantiate(root_cause(&error)))

@@ -13,6 +13,10 @@ use wasm_encoder::{
 };
 use wasmparser::{CompositeInnerType, FuncType, Parser, Payload, TypeRef};
 
+use lithify_translate::Function;
+
+use crate::hints;
+
 /// The table that Rust's function pointers are indices of.
 const TABLE: u32 = 0;
 /// What exports of the emulator begin with that only the build calls.
@@ -96,16 +100,16 @@ impl Place {
     }
 }
 
-/// `wasm` with `bodies` (locals included, without the size in front) at `place`.
+/// `wasm` with `functions` at `place`.
 pub(crate) fn append(
     wasm: &[u8],
     place: Place,
-    bodies: &[Vec<u8>],
+    functions: &[Function],
 ) -> Result<Vec<u8>, AppendError> {
     if Place::find(wasm)? != place {
         return Err(AppendError("the freeze has moved its functions".into()));
     }
-    let mut appending = Appending { wasm, place, bodies, code: CodeSection::new(), left: 0 };
+    let mut appending = Appending { wasm, place, functions, code: CodeSection::new(), left: 0 };
     let mut to = Module::new();
     for payload in Parser::new(0).parse_all(wasm) {
         appending.section(payload?, &mut to)?;
@@ -116,7 +120,7 @@ pub(crate) fn append(
 struct Appending<'a> {
     wasm: &'a [u8],
     place: Place,
-    bodies: &'a [Vec<u8>],
+    functions: &'a [Function],
     code: CodeSection,
     /// Functions of the code section that are still to come.
     left: u32,
@@ -124,7 +128,7 @@ struct Appending<'a> {
 
 impl Appending<'_> {
     fn count(&self) -> u32 {
-        self.bodies.len() as u32
+        self.functions.len() as u32
     }
 
     fn section(&mut self, payload: Payload<'_>, to: &mut Module) -> Result<(), AppendError> {
@@ -142,7 +146,7 @@ impl Appending<'_> {
             Payload::FunctionSection(section) => {
                 let mut functions = FunctionSection::new();
                 same.parse_function_section(&mut functions, section)?;
-                for _ in self.bodies {
+                for _ in self.functions {
                     functions.function(self.place.function_type);
                 }
                 to.section(&functions);
@@ -180,9 +184,11 @@ impl Appending<'_> {
                 self.code.raw(&self.wasm[body.range()]);
                 self.left -= 1;
                 if self.left == 0 {
-                    for body in self.bodies {
-                        self.code.raw(body);
+                    for function in self.functions {
+                        self.code.raw(&function.body);
                     }
+                    let unlikely = self.functions.iter().map(|function| &function.unlikely[..]);
+                    hints::put(to, (self.place.first_function..).zip(unlikely));
                     to.section(&self.code);
                 }
             }

@@ -21,6 +21,7 @@ mod component;
 mod dead_code;
 mod file_walk;
 mod freeze;
+mod hints;
 mod host;
 mod imports;
 mod inspect;

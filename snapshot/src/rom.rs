@@ -17,6 +17,7 @@
 //! first defined functions. So functions that were defined keep their indices, and only
 //! the remaining imports move up.
 
+use crate::hints;
 use crate::imports::{BuildImport, LITHIFY};
 use crate::{Frozen, Sections, StoredRom};
 use lithify_rom::MAGIC;
@@ -322,6 +323,10 @@ impl Sealing<'_> {
             Payload::TagSection(section) => raw(to, SectionId::Tag, &wasm[section.range()]),
             // Written by hand after all others, and the count before the code.
             Payload::DataSection(_) | Payload::DataCountSection { .. } => Ok(()),
+            // It names functions that were defined, which call no import.
+            Payload::CustomSection(section) if section.name() == hints::SECTION => {
+                put(to, &CustomSection { name: section.name().into(), data: section.data().into() })
+            }
             // Names, relocations and the like hold indices that have changed.
             Payload::CustomSection(_) => Ok(()),
             Payload::Version { .. } | Payload::CodeSectionEntry(_) | Payload::End(_) => Ok(()),

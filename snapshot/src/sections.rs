@@ -63,7 +63,11 @@ impl TranslationReport {
             pages: pages as u32,
             functions: translation.functions.len() as u32,
             guest_bytes: translation.guest_bytes as u64,
-            wasm_bytes: translation.functions.iter().map(|body| body.len() as u64).sum(),
+            wasm_bytes: translation
+                .functions
+                .iter()
+                .map(|function| function.body.len() as u64)
+                .sum(),
             covered_permille: covered as u32,
         }
     }

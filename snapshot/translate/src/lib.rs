@@ -95,11 +95,20 @@ pub struct Code {
     pub end: u16,
 }
 
+/// A function of the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// Its locals and code, without the size in front.
+    pub body: Vec<u8>,
+    /// Byte offsets in the body of branches that are seldom taken, in order.
+    pub unlikely: Vec<u32>,
+}
+
 /// What was translated.
 #[derive(Debug, Clone, Default)]
 pub struct Translation {
-    /// Bodies of functions, locals included, without the size in front. All of the one type.
-    pub functions: Vec<Vec<u8>>,
+    /// All of the one type.
+    pub functions: Vec<Function>,
     /// Sorted by page and offset. The number of a page's first one stands for its content.
     pub entries: Vec<Entry>,
     /// The guest code that they are of.

@@ -53,7 +53,7 @@ pub(crate) const fn jump(layout: &Layout, field: usize) -> MemArg {
 
 /// `functions` is how many there are, this one included. Each is called directly: a call through the table costs some
 /// twenty instructions, and saves registers around what a table's first use takes.
-pub(crate) fn function(link: &Link, functions: usize) -> Vec<u8> {
+pub(crate) fn function(link: &Link, functions: usize) -> crate::Function {
     let layout = &link.layout;
     let mut function = Function::new([(2, ValType::I32)]);
     let mut w = function.instructions();
@@ -62,8 +62,10 @@ pub(crate) fn function(link: &Link, functions: usize) -> Vec<u8> {
     w.local_tee(SLOT).i64_load(jump(layout, JUMP_KEY)).local_get(PC).i64_xor();
     w.local_get(SLOT).i64_load32_u(jump(layout, JUMP_SPACE));
     w.i32_const(0).i64_load32_u(at(layout.space, 2)).i64_xor().i64_or();
-    w.i64_const(0).i64_ne().br_if(0);
-    w.local_get(SLOT).i32_load(jump(layout, JUMP_TARGET)).local_tee(SLOT);
+    w.i64_const(0).i64_ne();
+    let unlikely = vec![function.byte_len() as u32];
+    let mut w = function.instructions();
+    w.br_if(0).local_get(SLOT).i32_load(jump(layout, JUMP_TARGET)).local_tee(SLOT);
     w.i32_const(ENTRY_MASK).i32_and().local_get(DEPTH).i32_or().local_set(ENTRY);
     // Of what is not translated the function is 0: that is none of them.
     let others = functions as u32 - 1;
@@ -78,5 +80,5 @@ pub(crate) fn function(link: &Link, functions: usize) -> Vec<u8> {
         w.local_get(ENTRY).return_call(link.first_function + number);
     }
     w.end().local_get(PC).return_().end().local_get(PC).end();
-    function.into_raw_body()
+    crate::Function { body: function.into_raw_body(), unlikely }
 }

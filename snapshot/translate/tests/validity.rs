@@ -6,10 +6,13 @@ mod random;
 #[allow(dead_code, reason = "only the module is needed")]
 mod support;
 
+use std::collections::BTreeSet;
+
 use lithify_isa::riscv64::all_encodings;
 use lithify_isa::translation::PAGE_SIZE;
-use lithify_translate::{Block, Budget, Page, translate};
+use lithify_translate::{Block, Budget, Function, Page, translate};
 use random::Random;
+use wasmparser::{BinaryReader, FunctionBody, Operator};
 
 /// Instructions that exist, most of them branches with a short way to go, and a profile of noise.
 fn page(random: &mut Random) -> Page {
@@ -43,7 +46,7 @@ fn page(random: &mut Random) -> Page {
 #[test]
 fn random_pages_become_valid_modules() {
     let mut random = Random::new(0x5eed_0007);
-    let mut instructions = 0;
+    let (mut instructions, mut unlikely) = (0, 0);
     for _ in 0..60 {
         let pages: Vec<_> = (0..3).map(|_| page(&mut random)).collect();
         let translation =
@@ -52,10 +55,26 @@ fn random_pages_become_valid_modules() {
         if let Err(error) = wasmparser::validate(&module) {
             panic!("{error}");
         }
+        unlikely += translation.functions.iter().map(unlikely_branches).sum::<usize>();
         instructions += translation.instructions;
         assert!(translation.entries.is_sorted_by_key(|entry| (entry.page, entry.offset)));
     }
     assert!(instructions > 10_000, "{instructions} instructions were translated");
+    assert!(unlikely > 1000, "{unlikely} branches are unlikely");
+}
+
+/// How many branches of the function are said to be unlikely; all of them have to be branches.
+fn unlikely_branches(function: &Function) -> usize {
+    let body = FunctionBody::new(BinaryReader::new(&function.body, 0));
+    let operators = body.get_operators_reader().expect("valid").into_iter_with_offsets();
+    let branches = operators.map(|operator| operator.expect("valid"));
+    let branches: BTreeSet<_> = branches
+        .filter(|(operator, _)| matches!(operator, Operator::BrIf { .. }))
+        .map(|(_, at)| at as u32)
+        .collect();
+    assert!(function.unlikely.is_sorted());
+    assert!(function.unlikely.iter().all(|at| branches.contains(at)));
+    function.unlikely.len()
 }
 
 #[test]

@@ -78,7 +78,7 @@ impl Emitter<'_> {
                 self.flush();
                 self.w().local_get(local::DEPTH).i32_const(DEEPEST).i32_ge_u();
                 let out = self.distance(Label::Out);
-                self.w().br_if(out);
+                self.branch_unlikely(out);
                 self.store_budget();
                 self.call_result();
                 self.come_back(node, back);
@@ -315,10 +315,13 @@ impl Emitter<'_> {
         w.i64_const(shift).i64_shr_u().i32_wrap_i64();
         transfer::fold_space(&mut w, layout, CODE_PAGE_ENTRY_SIZE);
         w.i32_const(CODE_PAGE_MASK).i32_and();
-        w.local_tee(SLOT).i64_load(of_entry(0)).local_get(ADDRESS).i64_ne().br_if(0);
+        w.local_tee(SLOT).i64_load(of_entry(0)).local_get(ADDRESS).i64_ne();
+        self.branch_unlikely(0);
+        let mut w = self.w();
         w.local_get(SLOT).i64_load(of_entry(CODE_PAGE_CONTENT));
         w.i32_const(0).i64_load32_u(field(layout.space, 2));
-        w.i64_const(known_content(content, 0).cast_signed()).i64_or().i64_ne().br_if(0);
+        w.i64_const(known_content(content, 0).cast_signed()).i64_or().i64_ne();
+        self.branch_unlikely(0);
     }
 
     /// Takes the edge if the value on the stack is not zero.
@@ -344,6 +347,10 @@ impl Emitter<'_> {
             return;
         }
         match self.prepare(from, edge) {
+            Some(Label::Exit) => {
+                let distance = self.distance(Label::Exit);
+                self.branch_unlikely(distance);
+            }
             Some(label) => {
                 let distance = self.distance(label);
                 self.w().br_if(distance);
@@ -435,7 +442,8 @@ impl Emitter<'_> {
         let out = self.distance(Label::Out);
         self.w().local_get(local::RESULT);
         self.push_pc(back.into());
-        self.w().i64_ne().br_if(out);
+        self.w().i64_ne();
+        self.branch_unlikely(out);
         let edge = self.edge(node, back);
         self.go(node, edge);
     }

@@ -143,6 +143,8 @@ impl Path {
 /// Emits one function.
 struct Emitter<'a> {
     code: Vec<u8>,
+    /// Where in it branches are that are seldom taken.
+    unlikely: Vec<usize>,
     /// The last instruction that pops into a local, while nothing is behind it.
     last_set: Option<LocalSet>,
     /// Types of the locals from [`local::OTHERS`] on.
@@ -172,13 +174,13 @@ struct Emitter<'a> {
     children: Vec<Vec<Node>>,
 }
 
-/// The body of the function that `region` becomes.
+/// The function that `region` becomes.
 pub(crate) fn function(
     program: &Program<'_>,
     page: &PageCode<'_>,
     region: &Region,
     link: &Link,
-) -> Vec<u8> {
+) -> crate::Function {
     let mut emitter = Emitter::new(program, page, region, link);
     emitter.expect_views();
     emitter.whole();
@@ -190,8 +192,10 @@ pub(crate) fn function(
     ];
     let others = emitter.locals.chunk_by(|a, b| a == b).map(|run| (run.len() as u32, run[0]));
     let mut function = Function::new(fixed.into_iter().chain(others).collect::<Vec<_>>());
+    let code = function.byte_len();
     function.raw(emitter.code);
-    function.into_raw_body()
+    let unlikely = emitter.unlikely.iter().map(|at| (code + at) as u32).collect();
+    crate::Function { body: function.into_raw_body(), unlikely }
 }
 
 /// An access to a field of the machine, whose address is `i32.const 0`.
@@ -231,6 +235,7 @@ impl<'a> Emitter<'a> {
         }
         Self {
             code: Vec::new(),
+            unlikely: Vec::new(),
             last_set: None,
             locals: Vec::new(),
             hosts: Vec::new(),
@@ -311,6 +316,12 @@ impl<'a> Emitter<'a> {
     fn store_budget(&mut self) {
         let budget = field(self.layout().budget, 3);
         self.w().i32_const(0).local_get(local::BUDGET).i64_store(budget);
+    }
+
+    /// A branch that is seldom taken, if the value on the stack is not zero.
+    fn branch_unlikely(&mut self, distance: u32) {
+        self.unlikely.push(self.code.len());
+        self.w().br_if(distance);
     }
 
     fn open(&mut self, label: Label) {

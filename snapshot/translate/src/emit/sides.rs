@@ -22,6 +22,7 @@ impl Emitter<'_> {
     /// Opens a label for each side exit of what `emit` emits.
     pub(super) fn open_side_exits(&mut self, emit: impl FnOnce(&mut Self)) -> Vec<i64> {
         let (at, locals, near) = (self.code.len(), self.locals.len(), self.near.len());
+        let unlikely = self.unlikely.len();
         let (path, hosts) = (self.path.clone(), self.hosts.len());
         let registers = self.registers.clone();
         self.sides = Sides::Found(Vec::new());
@@ -30,6 +31,7 @@ impl Emitter<'_> {
             unreachable!("nothing else is begun inside a block");
         };
         self.code.truncate(at);
+        self.unlikely.truncate(unlikely);
         self.last_set = None;
         self.locals.truncate(locals);
         self.near.truncate(near);
@@ -74,10 +76,11 @@ impl Emitter<'_> {
         };
         if let Some(number) = side {
             let side = self.distance(Label::Side(number));
-            self.w().br_if(side);
+            self.branch_unlikely(side);
         } else {
             let out = self.distance(out);
-            self.w().i64_const(code).local_set(local::EXIT).br_if(out);
+            self.w().i64_const(code).local_set(local::EXIT);
+            self.branch_unlikely(out);
         }
     }
 

@@ -5,7 +5,7 @@ pub(crate) mod engine;
 use lithify_isa::translation::{
     CODE_PAGE_ENTRIES, CODE_PAGE_ENTRY_SIZE, JUMP_ENTRY_SIZE, Layout, TLB_SET_SIZE, jump_mask,
 };
-use lithify_translate::{Link, Translation};
+use lithify_translate::{Function, Link, Translation};
 use wasm_encoder::{
     CodeSection, ConstExpr, ElementSection, Elements, ExportKind, ExportSection, FunctionSection,
     MemorySection, MemoryType, Module, RefType, TableSection, TableType, TypeSection, ValType,
@@ -56,7 +56,7 @@ pub(crate) fn module(translation: &Translation, pages: u64) -> Vec<u8> {
     let count = translation.functions.len() as u32;
     let mut functions = FunctionSection::new();
     let mut code = CodeSection::new();
-    for body in &translation.functions {
+    for Function { body, .. } in &translation.functions {
         functions.function(0);
         code.raw(body);
     }
