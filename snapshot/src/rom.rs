@@ -390,3 +390,70 @@ fn put(to: &mut Module, section: &impl Section) -> Result<(), SealError> {
 fn raw(to: &mut Module, id: SectionId, data: &[u8]) -> Result<(), SealError> {
     put(to, &RawSection { id: id.into(), data })
 }
+
+#[cfg(test)]
+mod tests {
+    use lithify_translate::Function as Translated;
+    use wasmparser::{BranchHintFunction, KnownCustom, Operator};
+
+    use super::*;
+    use crate::append::{Place, append};
+
+    const EMULATOR: &str = r#"(module
+      (import "lithify" "rom_len" (func $rom_len (result i64)))
+      (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+      (memory 1) (table 1 funcref) (elem (i32.const 0) $exit)
+      (func (export "_start") (drop (call $rom_len)) (call $exit (i32.const 0)))
+      (data (i32.const 8) "frozen"))"#;
+
+    /// Goes on in function `next` unless its first parameter is zero.
+    fn translated(next: u32) -> Translated {
+        let mut function = Function::new([]);
+        function.instructions().block(BlockType::Empty).local_get(0).i32_eqz();
+        let unlikely = vec![function.byte_len() as u32];
+        let mut code = function.instructions();
+        code.br_if(0).local_get(0).local_get(1).local_get(2).return_call(next);
+        code.end().local_get(1).end();
+        Translated { body: function.into_raw_body(), unlikely }
+    }
+
+    #[test]
+    fn unlikely_branches_are_named_in_the_artifact() {
+        let emulator = wat::parse_str(EMULATOR).expect("valid");
+        let place = Place::find(&emulator).expect("it has a table");
+        let functions = [translated(place.first_function + 1), translated(place.first_function)];
+        let frozen = append(&emulator, place, &functions).expect("it has not moved");
+        let outline = Outline::read(&frozen).expect("an emulator");
+        let (mut sealing, mut module) = (Sealing { outline: &outline, rom_len: 7 }, Module::new());
+        for payload in Parser::new(0).parse_all(&frozen) {
+            sealing.section(payload.expect("valid"), &frozen, &mut module).expect("it has a place");
+        }
+        let sealed = module.finish();
+        let (mut hints, mut bodies) = (Vec::new(), Vec::new());
+        // The data section, which is written apart, is missing at the end.
+        for payload in Parser::new(0).parse_all(&sealed).map_while(Result::ok) {
+            match payload {
+                Payload::CustomSection(section) => {
+                    let KnownCustom::BranchHints(functions) = section.as_known() else { continue };
+                    hints.extend(functions.into_iter().map(|function| function.expect("valid")));
+                }
+                Payload::CodeSectionEntry(body) => bodies.push(body),
+                _ => {}
+            }
+        }
+        // One import is left; the other came back as the first function.
+        let imported = 1;
+        assert_eq!(hints.len(), functions.len());
+        for BranchHintFunction { func, hints } in hints {
+            let body = &bodies[func as usize - imported];
+            let hints: Vec<_> = hints.into_iter().map(|hint| hint.expect("valid")).collect();
+            assert_eq!(hints.len(), 1);
+            assert!(!hints[0].taken);
+            let mut operators =
+                body.get_operators_reader().expect("valid").into_iter_with_offsets();
+            let at = body.range().start + hints[0].func_offset as usize;
+            let found = operators.find_map(|found| found.ok().filter(|(_, place)| *place == at));
+            assert!(matches!(found, Some((Operator::BrIf { .. }, _))), "{found:?}");
+        }
+    }
+}
