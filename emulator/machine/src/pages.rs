@@ -225,7 +225,7 @@ impl<'a> PageCode<'a> {
 
     /// A step that says what is at byte `at`, in a rehearsal.
     fn note(&mut self, next: Next, at: usize) -> Option<Step> {
-        let number = self.rehearsal.as_mut()?.note(next, self.address + at as u64);
+        let number = self.rehearsal.as_mut()?.note(next, self.address + at as u64)?;
         Some(Step::special(Code::Note, at as u16, number, 0))
     }
 }

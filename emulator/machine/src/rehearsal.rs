@@ -42,6 +42,9 @@ impl Translated {
 /// Bytes of one record of translated code: the page's hash, its first byte and the one behind it.
 const TRANSLATED_LEN: usize = 20;
 
+/// Most notes (32 MiB): a program that executes ever new code cannot make them grow without bound.
+const MAX_NOTES: usize = 2 << 20;
+
 /// What is about to be executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -94,10 +97,14 @@ impl Rehearsal {
         self.translated.on_page(bytes)
     }
 
-    /// The number of a note that says that `next` is at guest-physical `address`.
-    pub(crate) fn note(&mut self, next: Next, address: u64) -> u32 {
+    /// The number of a note that says that `next` is at guest-physical `address`, if there are not too many.
+    pub(crate) fn note(&mut self, next: Next, address: u64) -> Option<u32> {
+        let number = self.notes.len();
+        if number == MAX_NOTES {
+            return None;
+        }
         self.notes.push(Note { next, address });
-        self.notes.len() as u32 - 1
+        Some(number as u32)
     }
 
     /// A step with the note of this number is executed.
@@ -204,7 +211,7 @@ mod tests {
             (Next::Access, 8),
             (Next::Translated, 10),
         ]
-        .map(|(next, address)| rehearsal.note(next, address));
+        .map(|(next, address)| rehearsal.note(next, address).expect("few"));
         for number in [outside, entry, inside, access, behind] {
             rehearsal.heed(number);
         }
