@@ -5,9 +5,9 @@
 
 Every side prints `hello` from the same C program, compiled for its own processor. Each row is one side: median, least
 and greatest milliseconds from exec to the first byte, median CPU milliseconds and page faults; in MiB the resident
-memory of one that waits, what of it no other process shares, and what none shares while another waits, too: that is
-what a further machine costs; and the guest's instructions in millions. The rows of one table are measured in turns, so
-that a busy moment of the machine meets all of them.
+memory of one that waits, what of it no other process shares, what of it is no page of a file, and what no other process
+shares while another waits, too: that is what a further machine costs; and the guest's instructions in millions. The
+rows of one table are measured in turns, so that a busy moment of the machine meets all of them.
 
 Python prints a line: from an image that was translated without having seen it, from one whose build had it for
 training and translated all that was worth it, and as the image's own program with what is translated by default. And a
@@ -124,11 +124,11 @@ def waiting(command):
 
 
 def memory(process):
-    """MiB that a process has, and that only it has."""
+    """MiB that a process has, that only it has, and that are no pages of files."""
     with open(f"/proc/{process.pid}/smaps_rollup", encoding="utf-8") as file:
         lines = [line.split() for line in file if line.endswith("kB\n")]
     sizes = {name: int(kib) / 1024 for name, kib, _ in lines}
-    return sizes["Rss:"], sizes["Private_Dirty:"] + sizes["Private_Clean:"]
+    return sizes["Rss:"], sizes["Private_Dirty:"] + sizes["Private_Clean:"], sizes["Anonymous:"]
 
 
 @dataclass
@@ -138,6 +138,7 @@ class Memory:
 
     resident: float
     private: float
+    anonymous: float
     further: float
 
     @classmethod
@@ -159,16 +160,17 @@ def measure(found, runs, before=lambda side: None):
 
 def show(title, found):
     print(f"\n{title}, {len(found[0].samples)} runs")
-    print(f"{'':<44}{'median':>8}{'min':>8}{'max':>8}{'CPU':>8}{'faults':>8}{'RSS':>8}{'private':>9}{'further':>9}"
-          f"{'M instr.':>10}")
+    print(f"{'':<44}{'median':>8}{'min':>8}{'max':>8}{'CPU':>8}{'faults':>8}{'RSS':>8}{'private':>9}"
+          f"{'anonymous':>11}{'further':>9}{'M instr.':>10}")
     for side in found:
         times = [sample.first_byte for sample in side.samples]
         median = {name: statistics.median(getattr(sample, name) for sample in side.samples)
                   for name in ("cpu", "faults")}
-        sizes = ["-"] * 3 if side.memory is None else [f"{size:.1f}" for size in vars(side.memory).values()]
+        sizes = ["-"] * 4 if side.memory is None else [f"{size:.1f}" for size in vars(side.memory).values()]
         instructions = "-" if side.instructions is None else f"{side.instructions / 1e6:.2f}"
         print(f"{side.name:<44}{statistics.median(times):>8.2f}{min(times):>8.2f}{max(times):>8.2f}"
-              f"{median['cpu']:>8.2f}{median['faults']:>8.0f}{sizes[0]:>8}{sizes[1]:>9}{sizes[2]:>9}{instructions:>10}")
+              f"{median['cpu']:>8.2f}{median['faults']:>8.0f}{sizes[0]:>8}{sizes[1]:>9}{sizes[2]:>11}"
+              f"{sizes[3]:>9}{instructions:>10}")
     for side in found:
         if side.bar is not None:
             took = statistics.median(sample.first_byte for sample in side.samples)
