@@ -134,8 +134,8 @@ def suite_sides(args, files):
     sides = [
         Side("host", [files.host_suite], {"SUITE_PYTHON": sys.executable}),
         Side("lithify native", [os.path.join(args.examples, "native"), *machine]),
-        Side("lithify wasm", [args.wasmtime, "run", files.interpreted]),
-        Side("translated", [args.wasmtime, "run", files.artifact]),
+        Side("lithify wasm", [args.wasmtime, "run", files.interpreted, "/suite"]),
+        Side("translated", [args.wasmtime, "run", files.artifact, "/suite"]),
     ]
     if shutil.which(QEMU_SYSTEM):
         sides.append(Side("qemu-system", [os.path.join(args.examples, "qemu"), *machine]))
