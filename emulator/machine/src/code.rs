@@ -165,7 +165,6 @@ pub(crate) struct CodeCache {
     /// By [`jumped_to_index`]: virtual pages on which a jump may be remembered.
     jumped_to: Box<[u64; CODE_PAGE_ENTRIES / 64]>,
     step_count: usize,
-    rehearsed_jumps: BTreeSet<u64>,
 }
 
 impl CodeCache {
@@ -183,7 +182,6 @@ impl CodeCache {
             straddles: AddressMap::default(),
             spaces: Spaces::new(),
             step_count: 0,
-            rehearsed_jumps: BTreeSet::new(),
         };
         cache.reset_blocks();
         cache
@@ -231,8 +229,10 @@ impl CodeCache {
             _ => 0,
         };
         self.jumps.put(pc, space, target, Landing { block, steps });
-        if self.translations.rehearsal().is_some() && space == self.spaces.privileged() {
-            self.rehearsed_jumps.insert(pc);
+        if space == self.spaces.privileged()
+            && let Some(rehearsal) = self.translations.rehearsal()
+        {
+            rehearsal.note_jump(pc);
         }
         // A block may be one instruction that goes on on the next page.
         for va in [pc, pc.wrapping_add(2)] {
@@ -245,8 +245,8 @@ impl CodeCache {
     }
 
     /// Where jumps of privileged code have led since a rehearsal began.
-    pub(crate) fn rehearsed_jumps(&self) -> Vec<u64> {
-        self.rehearsed_jumps.iter().copied().collect()
+    pub(crate) fn rehearsed_jumps(&mut self) -> Vec<u64> {
+        self.translations.rehearsal().map_or(Vec::new(), |rehearsal| rehearsal.jumps())
     }
 
     fn remember_page(&mut self, pc: u64, id: PageId) {

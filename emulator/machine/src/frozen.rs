@@ -124,6 +124,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::absent::Absent;
     use crate::host::{BlockSource, BootFile, Clock, NoDisk};
+    use crate::pace::SLICE;
     use crate::{MIN_MEMORY, Setup};
 
     struct Bytes(Vec<u8>);
@@ -204,7 +205,7 @@ pub(crate) mod tests {
 
     /// Slices of the same length, whatever the time is.
     fn run(machine: &mut Machine) {
-        machine.restrict(1000, 0);
+        machine.restrict(SLICE, 0);
         (0..10).for_each(|_| {
             machine.run_slice();
         });

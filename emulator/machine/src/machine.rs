@@ -131,12 +131,12 @@ impl Machine {
     /// Instructions until the next timer is due, or a slice.
     fn granted(&mut self, now: u64) -> u64 {
         let instret = self.core.instret();
-        if !self.time.is_virtual() {
-            return self.pace.begin(now, instret);
-        }
-        let slice = self.pace.steady();
+        let slice = match self.time.is_virtual() {
+            true => self.pace.steady(),
+            false => self.pace.begin(now, instret),
+        };
         self.next_deadline(now)
-            .map(|deadline| self.time.instructions_until(deadline, instret))
+            .and_then(|deadline| self.time.instructions_until(deadline, instret))
             .map_or(slice, |instructions| instructions.clamp(1, slice))
     }
 

@@ -20,7 +20,7 @@ pub(crate) struct Recalled {
 
 impl<A: Arch> Core<A> {
     /// What the caches know of privileged code's memory.
-    pub(crate) fn recalled(&self) -> Recalled {
+    pub(crate) fn recalled(&mut self) -> Recalled {
         let [loads, stores] = self.tlb.kernel_pages();
         Recalled { loads, stores, jumps: self.code.rehearsed_jumps() }
     }

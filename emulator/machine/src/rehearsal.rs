@@ -59,7 +59,7 @@ pub(crate) enum Next {
 }
 
 /// What a step says, and where it is.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Note {
     next: Next,
     /// Guest-physical.
@@ -73,11 +73,13 @@ pub(crate) struct Rehearsal {
     notes: Vec<Note>,
     /// Whether a machine with translated code executes such now.
     is_inside: bool,
-    /// The note of the last access in translated code.
-    access: usize,
+    /// The last access in translated code.
+    access: u64,
     /// In the order of first execution, each once.
     used: Vec<u64>,
     seen: BTreeSet<u64>,
+    /// Where jumps of privileged code have led.
+    jumps: BTreeSet<u64>,
 }
 
 impl Rehearsal {
@@ -89,6 +91,7 @@ impl Rehearsal {
             access: 0,
             used: Vec::new(),
             seen: BTreeSet::new(),
+            jumps: BTreeSet::new(),
         }
     }
 
@@ -109,28 +112,37 @@ impl Rehearsal {
 
     /// A step with the note of this number is executed.
     pub(crate) fn heed(&mut self, number: u32) {
-        let number = number as usize;
-        match self.notes[number].next {
-            Next::Access => return self.access = number,
+        let Note { next, address } = self.notes[number as usize];
+        match next {
+            Next::Access => return self.access = address,
             Next::Translated if self.is_inside => return,
             Next::Entry => self.is_inside = true,
             Next::Translated | Next::Interpreted => self.is_inside = false,
         }
-        self.is_used(number);
+        self.note_use(address);
     }
 
     /// The TLB did not know the page of an access.
     pub(crate) fn miss(&mut self) {
         if std::mem::replace(&mut self.is_inside, false) {
-            self.is_used(self.access);
+            self.note_use(self.access);
         }
     }
 
-    fn is_used(&mut self, number: usize) {
-        let address = self.notes[number].address;
+    fn note_use(&mut self, address: u64) {
         if self.seen.insert(address) {
             self.used.push(address);
         }
+    }
+
+    /// Privileged code jumps to virtual address `pc`, which nobody knew.
+    pub(crate) fn note_jump(&mut self, pc: u64) {
+        self.jumps.insert(pc);
+    }
+
+    /// Where jumps of privileged code have led.
+    pub(crate) fn jumps(&self) -> Vec<u64> {
+        self.jumps.iter().copied().collect()
     }
 
     /// Where decoded blocks begin in a machine with translated code, in the order of first execution.

@@ -100,9 +100,11 @@ impl Timekeeper {
         self.skipped_ns.set(self.skipped_ns.get().wrapping_add(ns));
     }
 
-    /// Instructions until `deadline_ns`, rounded up; virtual time only.
-    pub(crate) fn instructions_until(&self, deadline_ns: u64, instret: u64) -> u64 {
-        deadline_ns.saturating_sub(self.virtual_ns(instret)).div_ceil(NS_PER_INSTRUCTION)
+    /// Instructions until `deadline_ns`, rounded up; `None` once time is the host's.
+    pub(crate) fn instructions_until(&self, deadline_ns: u64, instret: u64) -> Option<u64> {
+        self.is_virtual().then(|| {
+            deadline_ns.saturating_sub(self.virtual_ns(instret)).div_ceil(NS_PER_INSTRUCTION)
+        })
     }
 
     /// Goes on with the host's clock from where virtual time stands.
@@ -164,10 +166,11 @@ mod tests {
         let time = Timekeeper::new(5);
         assert_eq!(time.now_ns(100), 1000);
         time.skip(50);
-        assert_eq!(time.instructions_until(1111, 100), 7);
+        assert_eq!(time.instructions_until(1111, 100), Some(7));
         time.thaw(Box::new(Fixed(99)), 100);
         assert_eq!(time.now_ns(100_000), 1050);
         assert_eq!(time.realtime_ns(), 1_700_000_000_000_000_000);
+        assert_eq!(time.instructions_until(2000, 100), None);
     }
 
     #[test]
